@@ -1,0 +1,59 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set everything up first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+TRAIN  := .venv-train
+DEMO   ?= demo-out
+
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: demo test test-long lint types bench train-env clean help
+
+help:
+	@echo "make demo       the whole road on synthetic data, offline, into $(DEMO)/"
+	@echo "make test       lint, types and tests"
+	@echo "make test-long  the tests at acceptance size"
+	@echo "make lint       ruff and mypy only"
+	@echo "make bench      the benchmarks"
+
+# The stamp depends on what decides the environment, so an edit to either file re-installs.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@echo "setting up $(VENV) (a few minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet -c constraints.txt torch==2.13.0
+	@$(PIP) install --quiet -c constraints.txt -e ".[prep,flows,train,dev]"
+	@$(PIP) install --quiet -c constraints.txt --no-deps projectaria-tools
+	@$(BIN)/python -c "import decord, prefect, torch, transformers, zarr; from projectaria_tools.core import data_provider"
+	@touch $@
+
+demo: $(VENV)/.ready
+	@$(BIN)/primus-prep demo --out $(DEMO)
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint train-env
+	$(BIN)/python -m pytest -m "not long and not network"
+
+test-long: lint
+	$(BIN)/python -m pytest -m "not network"
+
+# The trainer's users have neither prefect nor a video decoder: its tests run once more in an environment like theirs.
+$(TRAIN)/.ready: pyproject.toml constraints.txt
+	@echo "setting up $(TRAIN) (the trainer alone, once)"
+	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
+	@$(TRAIN)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch==2.13.0 -e ".[train]" pytest
+	@touch $@
+
+train-env: $(TRAIN)/.ready
+	$(TRAIN)/bin/python -c "import importlib.util as u; assert not [m for m in ('prefect', 'decord', 'transformers') if u.find_spec(m)]"
+	$(TRAIN)/bin/python -m pytest -q -m "not long and not network" tests/schemas tests/primus_train
+
+bench: $(VENV)/.ready
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) $(TRAIN) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,3 @@
+"""Orchestration: Prefect flows, executors and the primus-prep program."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The primus-prep program."""
+
+__all__: list[str] = []

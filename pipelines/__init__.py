@@ -1,0 +1,3 @@
+"""From dataset folders to parts, and from parts to published store versions. No Prefect here."""
+
+__all__: list[str] = []

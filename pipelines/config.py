@@ -1,0 +1,268 @@
+"""One frozen model per stage; every field says its unit. Unknown keys are refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from schemas.errors import UsageError
+from schemas.mask import MaskSpec
+from schemas.time import NS_PER_MS, parse_rate
+
+__all__ = [
+    "DatasetConfig",
+    "EncoderConfig",
+    "ExecutionConfig",
+    "ImuConfig",
+    "PrepConfig",
+    "SegmentsConfig",
+    "SplitConfig",
+    "StoreConfig",
+    "TextConfig",
+    "VideoConfig",
+    "load_config",
+]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetConfig(_Closed):
+    """Which recordings, and how their metadata is read."""
+
+    name: Literal["egoexo4d", "gopro"] = Field(description="reader to use")
+    root: Path = Field(description="dataset folder")
+    limit: int | None = Field(default=None, ge=1, description="first takes only, by take uid")
+    labels: Literal["paper", "published"] = Field(
+        default="paper",
+        description="paper: basketball has no label; published: it counts as soccer",
+    )
+    timesync_k0: Literal[0, 1] = Field(
+        default=0, description="row offset where mp4 frames = end - start leaves it open"
+    )
+
+
+class ImuConfig(_Closed):
+    """Resampling of a whole take."""
+
+    stream: str = Field(default="imu-right", description="IMU stream, by its label")
+    rate_hz: str = Field(default="50", description="grid rate, a number or a fraction")
+    cutoff_hz: float = Field(default=20.0, gt=0, description="anti-alias filter's -6 dB point, Hz")
+    max_gap_ms: int = Field(default=100, gt=0, description="longer recording gaps are not bridged")
+    block_s: int = Field(default=60, gt=0, description="resampled at a time, seconds")
+    accept_sensor_frame: bool = Field(
+        default=False, description="keep uncalibrated takes, all of them in the sensor's own frame"
+    )
+
+    @field_validator("rate_hz")
+    @classmethod
+    def _rate_divides_a_second(cls, value: str) -> str:
+        rate = parse_rate(value)
+        if (1_000_000_000 * rate.denominator) % rate.numerator:
+            raise ValueError(f"rate_hz must give a whole number of nanoseconds a step, got {value}")
+        return str(rate)
+
+    @property
+    def step_ns(self) -> int:
+        """Grid step in nanoseconds."""
+        rate = parse_rate(self.rate_hz)
+        return 1_000_000_000 * rate.denominator // rate.numerator
+
+
+class VideoConfig(_Closed):
+    """Which frames are used and how they are decoded."""
+
+    variant: Literal["auto", "448", "full"] = Field(
+        default="auto", description="copy of the picture; auto takes 448 where it exists"
+    )
+    step_ms: int = Field(default=100, gt=0, description="frame grid step")
+    tolerance_ms: int = Field(default=17, gt=0, description="furthest frame from its grid time")
+    decoder: Literal["auto", "decord", "pyav"] = Field(
+        default="auto", description="auto: decord, PyAV where decord cannot"
+    )
+
+    @property
+    def step_ns(self) -> int:
+        """Grid step in nanoseconds."""
+        return self.step_ms * NS_PER_MS
+
+    @property
+    def tolerance_ns(self) -> int:
+        """Furthest accepted match in nanoseconds."""
+        return self.tolerance_ms * NS_PER_MS
+
+
+class TextConfig(_Closed):
+    """How sentences are cleaned."""
+
+    cleaning: Literal["default", "published"] = Field(
+        default="default", description="published deletes every capital C, as the published code"
+    )
+
+
+class EncoderConfig(_Closed):
+    """The frozen video-and-text encoder."""
+
+    name: str = Field(
+        default="Searchium-ai/clip4clip-webvid150k", description="hub name or local folder"
+    )
+    revision: str | None = Field(default=None, description="hub revision; resolved and recorded")
+    batch_size: int = Field(default=32, ge=1, description="rows of every encoder call")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where it runs")
+
+
+class SegmentsConfig(_Closed):
+    """Which stretches of a take become segments."""
+
+    policy: Literal["narration", "stride", "published"] = Field(
+        default="narration",
+        description="centred on narrations, at a fixed stride, or the published window rule",
+    )
+    length_ms: int = Field(default=5000, gt=0, description="length of a segment")
+    step_ms: int = Field(default=20, gt=0, description="starts are multiples of this")
+    stride_ms: int = Field(default=5000, gt=0, description="distance of starts under stride")
+    duplicates: Literal["keep", "drop"] = Field(
+        default="keep", description="rows of one take with equal window, source and sentence"
+    )
+    require: tuple[Literal["imu", "video", "text"], ...] | None = Field(
+        default=None,
+        description="modalities without which a segment is dropped; default all three, "
+        "imu and video under stride",
+    )
+
+    @property
+    def length_ns(self) -> int:
+        """Length of a segment in nanoseconds."""
+        return self.length_ms * NS_PER_MS
+
+    @property
+    def step_ns(self) -> int:
+        """Step of the starts in nanoseconds."""
+        return self.step_ms * NS_PER_MS
+
+    @property
+    def stride_ns(self) -> int:
+        """Stride in nanoseconds."""
+        return self.stride_ms * NS_PER_MS
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Modalities a stored segment must have."""
+        if self.require is not None:
+            return self.require
+        return ("imu", "video") if self.policy == "stride" else ("imu", "video", "text")
+
+
+class SplitConfig(_Closed):
+    """Which takes are train, val and test."""
+
+    kind: Literal["participant", "official", "custom"] = Field(
+        default="participant", description="by participant, the dataset's own, or a given list"
+    )
+    shares: tuple[float, float, float] = Field(
+        default=(0.6, 0.2, 0.2), description="train, val, test shares of participants"
+    )
+    seed: int = Field(default=0, description="of the participants' order")
+    takes: Mapping[str, Literal["train", "val", "test"]] = Field(
+        default_factory=dict, description="custom: take_uid or take_name to split"
+    )
+
+    @field_validator("shares")
+    @classmethod
+    def _shares_sum_to_one(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(value) < 0 or abs(sum(value) - 1) > 1e-6:
+            raise ValueError(f"shares must be three shares that sum to 1, got {value}")
+        return value
+
+
+class StoreConfig(_Closed):
+    """Where parts and versions go."""
+
+    uri: str = Field(description="store folder")
+    parts: str | None = Field(default=None, description="parts folder; default STORE/parts")
+    tag: str = Field(default="latest", description="set to the new version")
+
+
+class ExecutionConfig(_Closed):
+    """How the work is carried out; no part of a version's identity."""
+
+    executor: Literal["inline", "threads", "dask"] = Field(
+        default="threads", description="who runs"
+    )
+    workers: int = Field(default=2, ge=1, description="threads or worker processes")
+    dask_address: str | None = Field(default=None, description="an existing scheduler's address")
+    batch_takes: int = Field(default=4, ge=1, description="takes a task")
+
+
+class PrepConfig(_Closed):
+    """A whole preparation run."""
+
+    dataset: DatasetConfig
+    store: StoreConfig
+    encoder: EncoderConfig = EncoderConfig()
+    imu: ImuConfig = ImuConfig()
+    video: VideoConfig = VideoConfig()
+    text: TextConfig = TextConfig()
+    segments: SegmentsConfig = SegmentsConfig()
+    splits: SplitConfig = SplitConfig()
+    masks: tuple[MaskSpec, ...] = Field(default=(), description="published with the version")
+    execution: ExecutionConfig = ExecutionConfig()
+    max_quarantine: float = Field(
+        default=0.25, ge=0, le=1, description="share of takes that may be quarantined"
+    )
+
+    @property
+    def parts_root(self) -> Path:
+        """Folder of the parts."""
+        return Path(self.store.parts or f"{self.store.uri}/parts")
+
+    def identity(self) -> dict[str, Any]:
+        """Return the config as a manifest holds it: no paths, URIs, executor or workers."""
+        full = self.model_dump(mode="json", exclude={"store", "execution", "masks"})
+        del full["dataset"]["root"]
+        del full["encoder"]["device"]
+        full["encoder"]["name"] = Path(full["encoder"]["name"]).name
+        del full["max_quarantine"]
+        return full
+
+
+def load_config(path: Path | None, *, overrides: Mapping[str, Any]) -> PrepConfig:
+    """Read a YAML config and lay dotted ``overrides`` over it.
+
+    Args:
+        path: YAML file, or None for overrides alone.
+        overrides: such as ``{"segments.length_ms": 5000}``; later keys win over the file.
+
+    Raises:
+        UsageError: one sentence for every unknown key, missing field or broken rule.
+    """
+    raw: Any = {}
+    place = str(path) if path is not None else "command line"
+    if path is not None:
+        try:
+            raw = yaml.safe_load(path.read_text())
+        except FileNotFoundError as error:
+            raise UsageError(f"config file must exist, got {path}") from error
+        except yaml.YAMLError as error:
+            raise UsageError(f"config file must be YAML, got {path}: {error}") from error
+    if not isinstance(raw, dict):
+        raise UsageError(f"config must be a mapping of stages, got {type(raw).__name__} [{place}]")
+    for dotted, value in overrides.items():
+        node = raw
+        *parents, leaf = dotted.split(".")
+        for name in parents:
+            node = node.setdefault(name, {})
+            if not isinstance(node, dict):
+                raise UsageError(f"{dotted} must name a field of a stage, but {name} is a value")
+        node[leaf] = value
+    try:
+        return PrepConfig.model_validate(raw)
+    except ValidationError as error:
+        sentences = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}, got {e['input']!r:.80}"
+            for e in error.errors()
+        )
+        raise UsageError(f"{sentences} [{place}]") from error

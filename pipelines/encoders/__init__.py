@@ -1,0 +1,3 @@
+"""Frozen video and text encoders."""
+
+__all__: list[str] = []

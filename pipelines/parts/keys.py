@@ -1,0 +1,114 @@
+"""What decides a part's bytes, and the key made from it."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.config import ImuConfig, PrepConfig, VideoConfig
+from pipelines.stores.files import file_sha256
+from schemas.embedding import EmbeddingSpec
+from schemas.errors import TakeError
+from schemas.manifest import SourceEntry
+from schemas.store import canonical_json, sha256_hex
+from schemas.take import Take
+
+__all__ = [
+    "FRAMES_PART_VERSION",
+    "IMU_PART_VERSION",
+    "PART_VERSIONS",
+    "TEXT_PART_VERSION",
+    "frames_key",
+    "imu_key",
+    "read_source",
+    "take_path",
+    "text_key",
+]
+
+# Raised by hand when a part's output changes; golden-output tests tell when that is.
+IMU_PART_VERSION: Final = 1
+FRAMES_PART_VERSION: Final = 1
+TEXT_PART_VERSION: Final = 1
+PART_VERSIONS: Final = {
+    "imu": IMU_PART_VERSION,
+    "frames": FRAMES_PART_VERSION,
+    "text": TEXT_PART_VERSION,
+}
+
+_WHOLE_BYTES: Final = 64 << 20
+_BLOCKS: Final = 16
+_BLOCK_BYTES: Final = 1 << 20
+
+
+def take_path(root: Path, relative: str) -> Path:
+    """Return the file that ``relative`` names under ``root``.
+
+    Raises:
+        TakeError: ``path_escapes_root`` or ``file_missing``.
+    """
+    path = (root / relative).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise TakeError("path_escapes_root", f"path must stay inside the dataset, got {relative}")
+    if not path.is_file():
+        raise TakeError("file_missing", f"file must exist, got {relative}")
+    return path
+
+
+def read_source(root: Path, take_uid: str, relative: str) -> SourceEntry:
+    """Return size and fingerprint of a source file; never its modification time."""
+    path = take_path(root, relative)
+    size = path.stat().st_size
+    if size <= _WHOLE_BYTES:
+        fingerprint = file_sha256(path)
+    else:
+        digest = sha256()
+        with path.open("rb") as file:
+            for i in range(_BLOCKS):
+                file.seek((size - _BLOCK_BYTES) * i // (_BLOCKS - 1))
+                digest.update(file.read(_BLOCK_BYTES))
+        fingerprint = digest.hexdigest()
+    return SourceEntry(take_uid=take_uid, path=relative, size=size, fingerprint=fingerprint)
+
+
+def _key(kind: str, sources: Sequence[SourceEntry], fields: Mapping[str, Any]) -> str:
+    identity = {
+        "kind": kind,
+        "version": PART_VERSIONS[kind],
+        "sources": [[s.size, s.fingerprint] for s in sources],
+        **fields,
+    }
+    return sha256_hex(canonical_json(identity))
+
+
+def _clock_fields(config: PrepConfig, take: Take) -> dict[str, Any]:
+    # The reader's extras hold the row numbers that tie the clock file to this take.
+    return {
+        "dataset": take.dataset,
+        "extras": dict(take.extras),
+        "timesync_k0": config.dataset.timesync_k0,
+    }
+
+
+def imu_key(sources: Sequence[SourceEntry], *, config: PrepConfig, take: Take) -> str:
+    """Return the key of a take's imu part; ``sources`` are its IMU, clock and video files."""
+    imu: ImuConfig = config.imu
+    return _key("imu", sources, {**_clock_fields(config, take), "imu": imu.model_dump(mode="json")})
+
+
+def frames_key(
+    sources: Sequence[SourceEntry], *, config: PrepConfig, take: Take, encoder: EmbeddingSpec
+) -> str:
+    """Return the key of a take's frames part; ``sources`` is its video file."""
+    video: VideoConfig = config.video
+    variant = take.video.variant if take.video is not None else None
+    fields = {
+        "video": {**video.model_dump(mode="json"), "variant": variant},
+        "encoder": encoder.model_dump(mode="json"),
+    }
+    return _key("frames", sources, fields)
+
+
+def text_key(text_sha256s: Sequence[str], *, encoder: EmbeddingSpec) -> str:
+    """Return the key of a take's text part: its sorted unique sentences and the encoder."""
+    fields = {"texts": sorted(text_sha256s), "encoder": encoder.model_dump(mode="json")}
+    return _key("text", [], fields)

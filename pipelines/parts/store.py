@@ -1,0 +1,113 @@
+"""The folder of parts: one Arrow IPC file each, named by its key, there only when whole.
+
+A part ends in an empty record batch whose metadata holds a digest of every batch before it. Its
+presence proves the file complete, its digest proves the bytes; nothing else decides what is done.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from pipelines.stores.files import open_atomic
+from schemas.errors import StoreDamagedError
+
+__all__ = ["PartKind", "PartStore"]
+
+PartKind = Literal["imu", "frames", "text"]
+
+_DIGEST = b"sha256"
+
+
+class PartStore:
+    """Parts under one root folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, kind: PartKind, key: str) -> Path:
+        """Return where the part of ``key`` lies or will lie."""
+        return self.root / kind / key[:2] / f"{key}.arrow"
+
+    def has(self, kind: PartKind, key: str) -> bool:
+        """Whether the part is there and verifies; a damaged one counts as not there."""
+        path = self.path(kind, key)
+        if not path.exists():
+            return False
+        try:
+            for _ in self.read(kind, key):
+                pass
+        except StoreDamagedError:
+            return False
+        return True
+
+    def write(
+        self,
+        kind: PartKind,
+        key: str,
+        *,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch],
+        metadata: dict[str, str] | None = None,
+    ) -> Path:
+        """Stream ``batches`` into the part of ``key``; it appears only when whole."""
+        path = self.path(kind, key)
+        schema = schema.with_metadata({"key": key, "kind": kind, **(metadata or {})})
+        digest = sha256()
+        with open_atomic(path) as file, pa.ipc.new_file(file, schema) as writer:
+            for batch in batches:
+                batch = batch.replace_schema_metadata(schema.metadata)
+                digest.update(batch.serialize())
+                writer.write_batch(batch)
+            end = pa.RecordBatch.from_pylist([], schema=schema)
+            writer.write_batch(end, custom_metadata={_DIGEST: digest.hexdigest().encode()})
+        return path
+
+    def read(self, kind: PartKind, key: str) -> Iterator[pa.RecordBatch]:
+        """Yield the part's batches one by one; the digest is checked at the end.
+
+        Raises:
+            StoreDamagedError: if the file is missing, cut short or altered.
+        """
+        path = self.path(kind, key)
+        digest = sha256()
+        with _open_part(path, key) as reader:
+            last = reader.num_record_batches - 1
+            for i in range(reader.num_record_batches):
+                try:
+                    batch, custom = reader.get_batch_with_custom_metadata(i)
+                except (pa.ArrowInvalid, OSError) as error:
+                    raise StoreDamagedError(
+                        f"part must be readable, got {error} [{path}]"
+                    ) from error
+                if i < last:
+                    digest.update(batch.serialize())
+                    yield batch
+                elif dict(custom or {}).get(_DIGEST) != digest.hexdigest().encode():
+                    raise StoreDamagedError(f"part must match its digest, delete it [{path}]")
+
+    def read_table(self, kind: PartKind, key: str) -> pa.Table:
+        """Return the whole part as a table, its metadata in ``schema.metadata``."""
+        batches = list(self.read(kind, key))
+        with _open_part(self.path(kind, key), key) as reader:
+            return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+@contextmanager
+def _open_part(path: Path, key: str) -> Iterator[pa.ipc.RecordBatchFileReader]:
+    try:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+            if (reader.schema.metadata or {}).get(b"key") != key.encode():
+                raise StoreDamagedError(f"part must carry its own key {key} [{path}]")
+            if reader.num_record_batches == 0:
+                raise StoreDamagedError(f"part must end in its digest [{path}]")
+            yield reader
+    except FileNotFoundError as error:
+        raise StoreDamagedError(f"part must be there [{path}]") from error
+    except pa.ArrowInvalid as error:
+        raise StoreDamagedError(
+            f"part must be a whole Arrow IPC file, got {error} [{path}]"
+        ) from error

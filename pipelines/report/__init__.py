@@ -1,0 +1,3 @@
+"""What a version looks like, for people."""
+
+__all__: list[str] = []

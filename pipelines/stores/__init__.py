@@ -1,0 +1,3 @@
+"""Immutable versions, their tags and masks."""
+
+__all__: list[str] = []

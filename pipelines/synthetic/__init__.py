@@ -1,0 +1,3 @@
+"""Datasets made here in the real on-disk layouts."""
+
+__all__: list[str] = []

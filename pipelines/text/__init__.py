@@ -1,0 +1,3 @@
+"""Sentences made ready for the text encoder."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Frames at grid times, with the time stamps really found."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Pretrain IMU encoders from published stores, and probe them; knows stores, never datasets."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""What every package agrees on: time, takes, segments, embeddings, stores. No I/O."""
+
+__all__: list[str] = []

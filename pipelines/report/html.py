@@ -1,0 +1,243 @@
+"""One self-contained page about a version: opens offline, asks the network for nothing."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from pipelines.parts.store import PartStore
+from pipelines.report.example_card import show_example, show_examples
+from pipelines.report.examples import read_examples
+from pipelines.report.markup import Html, element, join
+from pipelines.report.quality import (
+    choose_examples,
+    count_bins,
+    count_labels,
+    spread_rows,
+    summarise_column,
+    summarise_takes,
+    summarise_version,
+)
+from pipelines.report.sections import (
+    section,
+    show_alignment,
+    show_bins,
+    show_funnel,
+    show_labels,
+    show_making,
+    show_overview,
+    show_quarantine,
+    show_segments,
+)
+from pipelines.report.style import STYLE
+from pipelines.stores.files import write_atomic
+from pipelines.stores.verify import read_manifest
+from schemas.manifest import Manifest
+from schemas.store import QUARANTINE, RUN, SEGMENTS, version_path
+from schemas.time import NS_PER_MS
+
+__all__ = ["write_report"]
+
+_GAP_EDGES_MS: Final = (0, 2, 5, 10, 20, 50, 100)
+_OVERLAP_EDGES: Final = (0, 1, 2, 3, 5, 10, 20)
+_TOKEN_EDGES: Final = (0, 8, 12, 16, 24, 32, 48)
+# The page may show its own style and its own pictures, and fetch or run nothing.
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def write_report(
+    store: Path,
+    *,
+    version: str,
+    parts_root: Path | None = None,
+    out: Path,
+    details: int = 24,
+    rows: int = 500,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the report of a version as one HTML file.
+
+    Args:
+        store: folder of the store.
+        version: id of the version.
+        parts_root: folder of the parts, for pictures; None looks where the run record says, then
+            in the store. Without such a folder there are no pictures, and the page says so.
+        out: the file to write; appears whole or not at all.
+        details: segments shown in full, with pictures and traces.
+        rows: longest table, in rows.
+        seed: of the choice of examples.
+        progress: called with (examples done, examples in all).
+
+    Raises:
+        StoreNotFoundError: if the version is not in the store.
+        NewerFormatError: if a newer format wrote it.
+        StoreDamagedError: if its manifest is not the one its id names.
+    """
+    folder = store / version_path(version)
+    manifest = read_manifest(store, version)
+    run = _read_run(folder)
+    segments = pl.scan_parquet(folder / SEGMENTS)
+    overview = summarise_version(segments, max_tokens=manifest.encoder.max_tokens)
+    quarantine = pl.scan_parquet(folder / QUARANTINE)
+    held = int(quarantine.select(pl.len()).collect().item())
+    listed = segments.with_row_index("row").filter(
+        pl.col("row").is_in(list(spread_rows(overview.segments, limit=rows)))
+    )
+    sections = [
+        (
+            "labels",
+            "Splits and labels",
+            show_labels(count_labels(segments)),
+        ),
+        ("funnel", "From plan to store", show_funnel(manifest.counts)),
+        (
+            "quarantine",
+            "Quarantined takes",
+            show_quarantine(quarantine.head(rows).collect(), total=held),
+        ),
+        (
+            "alignment",
+            "Alignment",
+            show_alignment(
+                summarise_takes(segments),
+                frame_error=summarise_column(segments, column="frame_error_ns", scale=NS_PER_MS),
+                limit=rows,
+            ),
+        ),
+        ("quality", "Quality", _show_quality(segments, manifest=manifest)),
+        (
+            "examples",
+            "Examples",
+            _show_examples(
+                folder,
+                manifest=manifest,
+                run=run,
+                parts_root=parts_root or _find_parts(store, run),
+                count=details,
+                seed=seed,
+                progress=progress,
+            ),
+        ),
+        ("segments", "Segments", show_segments(listed.collect(), total=overview.segments)),
+        ("making", "How it was made", show_making(manifest, run=run)),
+    ]
+    write_atomic(
+        out,
+        _page(
+            f"{manifest.dataset} {version}",
+            show_overview(overview, manifest=manifest),
+            warning=manifest.encoder.meaning,
+            sections=sections,
+        ).encode(),
+    )
+
+
+def _read_run(folder: Path) -> Mapping[str, Any]:
+    # A version is whole without its run record; then there are no pictures and no times to show.
+    path = folder / RUN
+    run: Mapping[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return run
+
+
+def _find_parts(store: Path, run: Mapping[str, Any]) -> Path | None:
+    named = [Path(run["parts_uri"])] if run.get("parts_uri") else []
+    return next((path for path in (*named, store / "parts") if path.is_dir()), None)
+
+
+def _show_quality(segments: pl.LazyFrame, *, manifest: Manifest) -> Html:
+    gaps = count_bins(
+        segments, column="imu_gap_ns", edges=[edge * NS_PER_MS for edge in _GAP_EDGES_MS]
+    )
+    overlaps = count_bins(segments, column="overlaps", edges=_OVERLAP_EDGES)
+    longest = manifest.encoder.max_tokens
+    tokens = count_bins(
+        segments,
+        column="tokens",
+        edges=[*(edge for edge in _TOKEN_EDGES if edge <= longest), longest + 1],
+    )
+    overview = summarise_version(segments, max_tokens=longest)
+    return element(
+        "div",
+        show_bins(
+            "Longest IMU gap in a segment",
+            gaps,
+            unit="ms",
+            scale=NS_PER_MS,
+            remark="Time between the recorded samples that a window rests on.",
+        ),
+        show_bins(
+            "Other segments of the take that a segment meets",
+            overlaps,
+            remark=f"{overview.shared_windows:,} rows share their exact window with another row; "
+            f"{overview.repeats:,} repeat window, source and sentence.",
+        ),
+        show_bins(
+            "Tokens of a sentence",
+            tokens,
+            remark=f"The encoder reads {longest}; {overview.truncated:,} sentences are cut.",
+        ),
+        class_="pair",
+    )
+
+
+def _show_examples(
+    folder: Path,
+    *,
+    manifest: Manifest,
+    run: Mapping[str, Any],
+    parts_root: Path | None,
+    count: int,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> Html:
+    labels = pl.scan_parquet(folder / SEGMENTS).select("label").collect()["label"]
+    rows = choose_examples(labels, count=count, generator=np.random.default_rng(seed))
+    keys = {
+        take_uid: keys["frames"]
+        for take_uid, keys in run.get("parts", {}).items()
+        if "frames" in keys
+    }
+    shown: list[Html] = []
+    for example in read_examples(
+        folder,
+        rows=rows,
+        parts=PartStore(parts_root) if parts_root is not None else None,
+        frames_keys=keys,
+    ):
+        shown.append(
+            show_example(example, channels=manifest.imu.channels, units=manifest.imu.units)
+        )
+        if progress is not None:
+            progress(len(shown), len(rows))
+    remark = f"{len(rows)} segments, drawn at random with seed {seed}, every label in turn."
+    return join([element("p", remark, class_="soft"), show_examples(shown)])
+
+
+def _page(
+    title: str, overview: Html, *, warning: str | None, sections: list[tuple[str, str, Html]]
+) -> str:
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"{title}: report"),
+        element("style", Html(STYLE)),
+    )
+    warn: Html = Html()
+    if warning is not None:
+        warn = element("p", element("strong", "Embeddings: "), warning, class_="warn")
+    body = element(
+        "main",
+        element("h1", title),
+        element("p", "A version of synchronized IMU, video and text.", class_="soft"),
+        element("nav", *(element("a", words, href=f"#{name}") for name, words, _ in sections)),
+        warn,
+        overview,
+        *(section(name, words, content) for name, words, content in sections),
+    )
+    return f"<!doctype html>\n{element('html', head, element('body', body), lang='en')}\n"

@@ -1,0 +1,114 @@
+"""The GoPro metadata track of an mp4, payload by payload."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Stream
+
+from pipelines.imu.gpmf_klv import GpmfError, GpmfStream, read_streams
+from schemas.errors import TakeError
+from schemas.time import NS_PER_S
+
+__all__ = ["SENSORS", "GpmfPayload", "gpmf_faults", "read_payloads"]
+
+SENSORS: Final = ("ACCL", "GYRO")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpmfPayload:
+    """One payload, about a second of samples."""
+
+    pts_ns: int
+    """Presentation time by the container."""
+    streams: Mapping[str, GpmfStream]
+    """By sensor; a sensor without samples in this payload is left out."""
+    numbers: Mapping[str, int]
+    """By sensor, the running number of its first sample: by ``TSMP``, else by count."""
+
+
+@contextmanager
+def gpmf_faults(path: Path) -> Iterator[None]:
+    """Turn what reading a track may raise into the fault of its take.
+
+    Raises:
+        TakeError: ``gpmf_malformed`` or ``video_unreadable``.
+    """
+    try:
+        yield
+    except GpmfError as error:
+        raise TakeError("gpmf_malformed", f"{error} [{path}]") from error
+    except (FFmpegError, OSError) as error:
+        raise TakeError(
+            "video_unreadable", f"video must be readable, got {error} [{path}]"
+        ) from error
+
+
+def read_payloads(path: Path) -> Iterator[GpmfPayload]:
+    """Yield a clip's payloads in order; of several devices, the first with a sensor counts.
+
+    Raises:
+        TakeError: ``imu_stream_missing`` if the file holds no metadata track.
+        GpmfError: if a payload is malformed, or ``TSMP`` falls.
+        FFmpegError: if the file is not readable.
+    """
+    following = dict.fromkeys(SENSORS, 0)
+    with av.open(str(path)) as container:
+        track = _find_track(container, path=path)
+        for pts_ns, data in _packets(container, track):
+            streams: dict[str, GpmfStream] = {}
+            numbers: dict[str, int] = {}
+            for stream in read_streams(data):
+                for key in SENSORS:
+                    if key in streams or key not in stream.records:
+                        continue
+                    number = _first_number(stream, key, following=following[key])
+                    count = stream.records[key].repeat
+                    following[key] = number + count
+                    if count:
+                        streams[key], numbers[key] = stream, number
+            yield GpmfPayload(pts_ns=pts_ns, streams=streams, numbers=numbers)
+
+
+def _first_number(stream: GpmfStream, key: str, *, following: int) -> int:
+    if "TSMP" not in stream.records:
+        return following
+    total = stream.records["TSMP"].numbers()
+    if total.size != 1:
+        raise GpmfError(f"TSMP of {key} must be one number, got {total.size}")
+    number = int(total[0, 0]) - stream.records[key].repeat
+    if number < following:
+        raise GpmfError(
+            f"TSMP of {key} must count every sample so far, got {int(total[0, 0])} after "
+            f"{following} and {stream.records[key].repeat} more"
+        )
+    return number
+
+
+def _find_track(container: InputContainer, *, path: Path) -> Stream:
+    """Return the data stream whose payloads are GPMF: PyAV does not give sample formats."""
+    unseen = {stream.index: stream for stream in container.streams if stream.type == "data"}
+    if unseen:
+        for packet in container.demux(list(unseen.values())):
+            stream = unseen.pop(packet.stream.index, None)
+            if stream is not None and bytes(packet)[:4] == b"DEVC":
+                container.seek(0)
+                return stream
+            if not unseen:
+                break
+    raise TakeError("imu_stream_missing", f"video must hold a GoPro metadata track [{path}]")
+
+
+def _packets(container: InputContainer, track: Stream) -> Iterator[tuple[int, bytes]]:
+    for stream in container.streams:
+        # PyAV 17.1 and later can leave the picture unread; earlier versions read past it.
+        if stream.index != track.index and hasattr(stream, "discard"):
+            stream.discard = type(stream.discard).all
+    for packet in container.demux(track):
+        if packet.size and packet.pts is not None and packet.time_base is not None:
+            yield round(packet.pts * packet.time_base * NS_PER_S), bytes(packet)

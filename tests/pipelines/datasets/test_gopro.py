@@ -1,0 +1,141 @@
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import DatasetConfig, ImuConfig, VideoConfig
+from pipelines.datasets.gopro import GoProReader
+from schemas.errors import TakeError, UsageError
+from schemas.narration import Narration
+from schemas.time import Interval
+
+S = 1_000_000_000
+
+
+def reader(root: Path, *, variant: str = "auto", accept_sensor_frame: bool = False) -> GoProReader:
+    return GoProReader(
+        DatasetConfig(name="gopro", root=root),
+        imu=ImuConfig(accept_sensor_frame=accept_sensor_frame),
+        video=VideoConfig.model_validate({"variant": variant}),
+    )
+
+
+def uid(clip: str) -> str:
+    return sha256(clip.encode()).hexdigest()[:16]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Clips by name only: a catalogue opens none of them."""
+    (tmp_path / "day 1").mkdir()
+    for name in ("GX010001.MP4", "day 1/GX010002.mp4", "day 1/._GX010002.mp4", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "day 1" / "GX010002.vtt").write_text(
+        "WEBVTT\n\n00:10.000 --> 00:12.000\nC cuts\n\n00:02.000 --> 00:03.000\nC washes\n\nlost\n"
+    )
+    (tmp_path / "day 1" / "GX010002.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nunread")
+    (tmp_path / "GX010001.SRT").write_text("1\n00:00:01,000 --> 00:00:02,000\nC walks")
+    return tmp_path
+
+
+def test_catalogue_has_a_take_for_every_clip(folder: Path) -> None:
+    takes = reader(folder).read_catalogue().takes
+    assert [take.take_uid for take in takes] == sorted(
+        [uid("GX010001.MP4"), uid("day 1/GX010002.mp4")]
+    )
+    by_name = {take.take_name: take for take in takes}
+    take = by_name["GX010002"]
+    assert take.dataset == "gopro"
+    assert take.video is not None
+    assert take.imu is not None
+    assert (take.video.path, take.video.variant) == ("day 1/GX010002.mp4", "full")
+    assert (take.imu.path, take.imu.label) == ("day 1/GX010002.mp4", "gpmf")
+    assert (take.participant, take.label) == (None, None)
+
+
+def test_narrations_stand_at_the_middle_of_their_cues(folder: Path) -> None:
+    catalogue = reader(folder).read_catalogue()
+    assert catalogue.narrations == {
+        uid("GX010001.MP4"): (
+            Narration(
+                narration_ns=3 * S // 2,
+                text_raw="C walks",
+                text="",
+                text_source="srt",
+                pass_uid="GX010001.SRT",
+            ),
+        ),
+        uid("day 1/GX010002.mp4"): tuple(
+            Narration(
+                narration_ns=at,
+                text_raw=text,
+                text="",
+                text_source="webvtt",
+                pass_uid="GX010002.vtt",
+            )
+            for at, text in ((5 * S // 2, "C washes"), (11 * S, "C cuts"))
+        ),
+    }
+    assert catalogue.ignored == {"caption_timing": 1}
+    assert catalogue.faults == {}
+
+
+def test_unreadable_captions_are_the_fault_of_their_take(folder: Path) -> None:
+    (folder / "day 1" / "GX010002.vtt").write_bytes(b"no header")
+    catalogue = reader(folder).read_catalogue()
+    fault = catalogue.faults[uid("day 1/GX010002.mp4")]
+    assert fault.code == "captions_unreadable"
+    assert "line 1: must be WEBVTT" in fault.detail
+    assert list(catalogue.narrations) == [uid("GX010001.MP4")]
+    assert len(catalogue.takes) == 2
+
+
+def test_clip_outside_the_folder_is_the_fault_of_its_take(folder: Path, tmp_path: Path) -> None:
+    inside = folder / "day 1"
+    (inside / "link.mp4").symlink_to(folder / "GX010001.MP4")
+    fault = reader(inside).read_catalogue().faults[uid("link.mp4")]
+    assert fault.code == "path_escapes_root"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param("absent", "dataset.root must be a folder of mp4 clips, got", id="absent"),
+        pytest.param("GX010001.MP4", "dataset.root must be a folder of mp4 clips", id="file"),
+        pytest.param("empty", "dataset.root must hold mp4 clips, got none in", id="empty"),
+    ],
+)
+def test_folder_without_clips_is_refused(folder: Path, name: str, message: str) -> None:
+    (folder / "empty").mkdir()
+    with pytest.raises(UsageError, match=message):
+        reader(folder / name).read_catalogue()
+
+
+def test_another_copy_of_the_picture_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"video\.variant must be auto or full .* got 448"):
+        reader(folder, variant="448").read_catalogue()
+
+
+def test_real_clip_gives_clock_and_imu(shared_data: Path, tmp_path: Path) -> None:
+    shutil.copy(shared_data / "gopro_karma.mp4", tmp_path / "clip.mp4")
+    gopro = reader(tmp_path)
+    (take,) = gopro.read_catalogue().takes
+    clock = gopro.read_clock(take)
+    # 362 frames of 1001/30000 s, by the container.
+    assert clock.span == Interval(0, round(362 * 1001 * S / 30000))
+    assert clock.uncertainty_ns == round(1001 / 30000 * S)
+    recording = gopro.read_imu(take, clock)
+    runs = list(recording.runs)
+    assert recording.frame == "device"
+    assert sum(len(run.gyro) for run in runs) == 4795
+    assert max(len(run.gyro) for run in runs) < 500  # a payload at a time, never the whole take
+    assert abs(int(runs[0].gyro.t_ns[0])) < 20_000_000
+    assert reader(tmp_path, accept_sensor_frame=True).read_imu(take, clock).frame == "sensor"
+
+
+def test_clip_that_is_no_video_is_refused(folder: Path) -> None:
+    gopro = reader(folder)
+    take = gopro.read_catalogue().takes[0]
+    with pytest.raises(TakeError, match="video_unreadable"):
+        gopro.read_clock(take)

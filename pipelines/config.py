@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schemas.errors import UsageError
 from schemas.mask import MaskSpec
@@ -133,6 +133,19 @@ class SegmentsConfig(_Closed):
         "imu and video under stride",
     )
 
+    @model_validator(mode="after")
+    def _starts_are_multiples_of_the_step(self) -> Self:
+        if self.policy == "stride" and self.stride_ms % self.step_ms:
+            raise ValueError(
+                f"stride_ms must be a multiple of step_ms={self.step_ms}, got {self.stride_ms}"
+            )
+        if self.policy == "published" and (self.length_ms % 1000 or 1000 % self.step_ms):
+            raise ValueError(
+                "policy published needs a length_ms of whole seconds and a step_ms that divides "
+                f"one, got {self.length_ms} and {self.step_ms}"
+            )
+        return self
+
     @property
     def length_ns(self) -> int:
         """Length of a segment in nanoseconds."""
@@ -213,6 +226,16 @@ class PrepConfig(_Closed):
     max_quarantine: float = Field(
         default=0.25, ge=0, le=1, description="share of takes that may be quarantined"
     )
+
+    @model_validator(mode="after")
+    def _windows_are_slices_of_the_imu_grid(self) -> Self:
+        step_ns = self.imu.step_ns
+        if self.segments.step_ns % step_ns or self.segments.length_ns % step_ns:
+            raise ValueError(
+                f"segments.step_ms and segments.length_ms must be multiples of the imu step of "
+                f"{step_ns} ns, got {self.segments.step_ms} and {self.segments.length_ms}"
+            )
+        return self
 
     @property
     def parts_root(self) -> Path:

@@ -114,6 +114,7 @@ class RunRecord(_Closed):
     dataset_root: str
     store_uri: str
     manifest_sha256: str = Field(description="of the manifest file's bytes")
+    sha256: str = Field(default="", description="of this record's canonical JSON without sha256")
 
 
 QUARANTINE_SCHEMA: Final = pa.schema(

@@ -1,0 +1,224 @@
+"""Ego-Exo4D: takes by takes.json, the clock by timesync.csv, IMU from the takes' Aria files.
+
+takes.json is the authority: annotations and splits also speak of takes that were never released.
+The IMU is that of the wearer's Aria glasses; the video is the frame-aligned picture of their RGB
+camera, by preference its copy of 448 pixels.
+"""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from pipelines.align.clock import TakeClock
+from pipelines.align.timesync import read_timesync_clock
+from pipelines.config import DatasetConfig, ImuConfig, VideoConfig
+from pipelines.datasets.base import Catalogue, ImuRecording
+from pipelines.datasets.egoexo4d_annotations import (
+    read_json,
+    read_narrations,
+    read_official_split,
+)
+from pipelines.imu.aria_vrs import open_aria_imu
+from pipelines.parts.keys import take_path
+from pipelines.segments.labels import egoexo4d_label
+from pipelines.video.probe import probe_video
+from schemas.errors import TakeError, UsageError
+from schemas.take import ImuStream, Take, VideoStream
+
+__all__ = ["TASK_FAMILIES", "EgoExo4DReader"]
+
+TASK_FAMILIES: Final = {
+    1: "Cooking",
+    2: "Health",
+    4: "Bike Repair",
+    5: "Music",
+    6: "Basketball",
+    7: "Rock Climbing",
+    8: "Soccer",
+    9: "Dance",
+}
+
+
+class EgoExo4DReader:
+    """Reads an Ego-Exo4D folder in the layout of its own download tool."""
+
+    name = "egoexo4d"
+
+    def __init__(self, config: DatasetConfig, *, imu: ImuConfig, video: VideoConfig) -> None:
+        self._config = config
+        self._imu = imu
+        self._video = video
+
+    def read_catalogue(self) -> Catalogue:
+        """Return every take of takes.json, with the narrations of every accepted pass.
+
+        Raises:
+            UsageError: if the folder or takes.json is not there, or a metadata file is broken.
+        """
+        root = self._config.root
+        if not root.is_dir():
+            raise UsageError(f"dataset.root must be an Ego-Exo4D folder, got {root}")
+        entries = read_json(root / "takes.json")
+        if not isinstance(entries, list):
+            raise UsageError(f"takes.json must be a list of takes [{root / 'takes.json'}]")
+        takes: dict[str, Take] = {}
+        faults: dict[str, TakeError] = {}
+        for i, entry in enumerate(entries):
+            uid = entry.get("take_uid") if isinstance(entry, dict) else None
+            if not isinstance(uid, str) or not uid:
+                raise UsageError(f"takes.json entry {i} must have a take_uid [{root}]")
+            if uid in takes:
+                raise UsageError(f"take_uid must be unique in takes.json, got {uid} twice [{root}]")
+            takes[uid], fault = self._read_take(uid, entry)
+            if fault is not None:
+                faults[uid] = fault
+        narrations, ignored = read_narrations(root, take_uids=takes.keys())
+        split = read_official_split(root)
+        return Catalogue(
+            takes=tuple(takes[uid] for uid in sorted(takes)),
+            narrations=narrations,
+            faults=faults,
+            ignored=ignored,
+            official_split={uid: name for uid, name in split.items() if uid in takes},
+        )
+
+    def read_clock(self, take: Take) -> TakeClock:
+        """Return the take's clock, by its rows of timesync.csv and its video's frame count.
+
+        Raises:
+            TakeError: as ``read_timesync_clock`` and ``probe_video``.
+        """
+        root = self._config.root
+        if take.video is None or not take.clock_paths:
+            raise TakeError(
+                "timesync_missing", f"take must have video and timesync [{take.take_name}]"
+            )
+        return read_timesync_clock(
+            take_path(root, take.clock_paths[0]),
+            cam_id=str(take.extras["cam_id"]),
+            start_idx=int(take.extras["timesync_start_idx"] or 0),
+            end_idx=int(take.extras["timesync_end_idx"] or 0),
+            video=probe_video(take_path(root, take.video.path)),
+            k0=self._config.timesync_k0,
+        )
+
+    def read_imu(self, take: Take, clock: TakeClock) -> ImuRecording:
+        """Open the take's Aria IMU.
+
+        Raises:
+            TakeError: as ``open_aria_imu``.
+        """
+        if take.imu is None:
+            raise TakeError("vrs_missing", f"take must have a VRS file [{take.take_name}]")
+        return open_aria_imu(
+            take_path(self._config.root, take.imu.path),
+            stream=take.imu.label,
+            clock=clock,
+            accept_sensor_frame=self._imu.accept_sensor_frame,
+        )
+
+    def _read_take(self, uid: str, entry: Mapping[str, Any]) -> tuple[Take, TakeError | None]:
+        """Return what can be told of a take, and the first fault that rules it out."""
+        name = str(entry.get("take_name") or uid)
+        participant = entry.get("participant_uid")
+        task_id = entry.get("task_id")
+        video: VideoStream | None = None
+        imu: ImuStream | None = None
+        clock_paths: tuple[str, ...] = ()
+        extras: dict[str, str | int | float | bool | None] = {}
+        fault: TakeError | None = None
+        try:
+            folder = _folder(entry)
+            rows = _timesync_rows(entry)
+            cam_id = _aria_camera(entry)
+            extras = {"cam_id": cam_id, **rows}
+            timesync = f"{_capture_folder(entry)}/timesync.csv"
+            self._require(timesync, code="timesync_missing")
+            clock_paths = (timesync,)
+            video = self._find_video(entry, folder=folder, cam_id=cam_id)
+            vrs = f"{folder}/{_vrs_name(entry)}"
+            self._require(vrs, code="vrs_missing")
+            imu = ImuStream(path=vrs, label=self._imu.stream)
+        except TakeError as error:
+            fault = error
+        take = Take(
+            dataset=self.name,
+            take_uid=uid,
+            take_name=name,
+            participant=None if participant is None else f"{self.name}:{participant}",
+            label=egoexo4d_label(name, rule=self._config.labels),
+            task_family=TASK_FAMILIES.get(task_id // 1000) if isinstance(task_id, int) else None,
+            video=video,
+            imu=imu,
+            clock_paths=clock_paths,
+            extras=extras,
+        )
+        return take, fault
+
+    def _require(self, relative: str, *, code: str) -> None:
+        try:
+            take_path(self._config.root, relative)
+        except TakeError as error:
+            if error.code != "file_missing":
+                raise
+            raise TakeError(code, error.detail) from error
+
+    def _find_video(self, entry: Mapping[str, Any], *, folder: str, cam_id: str) -> VideoStream:
+        streams = _mapping(_mapping(entry.get("frame_aligned_videos")).get(cam_id))
+        named = _mapping(streams.get("rgb")).get("relative_path")
+        full = str(named or f"frame_aligned_videos/{cam_id}_214-1.mp4")
+        small = f"frame_aligned_videos/downscaled/448/{PurePosixPath(full).name}"
+        variants = {"448": f"{folder}/{small}", "full": f"{folder}/{full}"}
+        wanted = list(variants) if self._video.variant == "auto" else [self._video.variant]
+        for variant in wanted:
+            try:
+                take_path(self._config.root, variants[variant])
+            except TakeError as error:
+                if error.code != "file_missing":
+                    raise
+                continue
+            return VideoStream(path=variants[variant], variant=variant)
+        places = " or ".join(variants[variant] for variant in wanted)
+        raise TakeError("video_missing", f"video must exist, got neither file at {places}")
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _folder(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("root_dir") or f"takes/{entry.get('take_name')}")
+
+
+def _capture_folder(entry: Mapping[str, Any]) -> str:
+    capture = _mapping(entry.get("capture"))
+    if not (capture.get("root_dir") or capture.get("capture_name")):
+        raise TakeError("timesync_missing", "take must name its capture, got none")
+    return str(capture.get("root_dir") or f"captures/{capture['capture_name']}")
+
+
+def _vrs_name(entry: Mapping[str, Any]) -> str:
+    name = entry.get("vrs_relative_path")
+    if not isinstance(name, str) or not name:
+        raise TakeError("vrs_missing", f"vrs_relative_path must name a file, got {name!r}")
+    return name
+
+
+def _timesync_rows(entry: Mapping[str, Any]) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for name in ("timesync_start_idx", "timesync_end_idx"):
+        value = entry.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise TakeError("timesync_missing", f"{name} must be a row number, got {value!r}")
+        rows[name] = value
+    return rows
+
+
+def _aria_camera(entry: Mapping[str, Any]) -> str:
+    """Return the id of the wearer's Aria: an ego camera may also be a GoPro, and not always 01."""
+    cameras = _mapping(entry.get("capture")).get("cameras")
+    for camera in cameras if isinstance(cameras, list) else []:
+        cam_id = str(_mapping(camera).get("cam_id") or "")
+        if _mapping(camera).get("is_ego") and cam_id.startswith("aria"):
+            return cam_id
+    raise TakeError("aria_camera_missing", "capture must hold an ego camera named aria.., got none")

@@ -1,0 +1,160 @@
+"""The frames part: one embedding a grid frame of a take, made in one pass over the video."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines.config import VideoConfig
+from pipelines.encoders.base import FrozenEncoder
+from pipelines.parts.store import PartStore
+from pipelines.video.decode import VideoReader, open_video
+from pipelines.video.grid import match_frames
+from pipelines.video.motion import GREY_HEIGHT, GREY_WIDTH, image_shifts, small_grey
+from pipelines.video.thumbnail import encode_thumbnail
+from schemas.embedding import frames_part_schema
+from schemas.errors import TakeError
+from schemas.time import NS_PER_S, Interval, grid_ns
+
+__all__ = ["to_embedding_column", "write_frames_part"]
+
+
+def write_frames_part(
+    parts: PartStore,
+    key: str,
+    *,
+    path: Path,
+    span: Interval,
+    config: VideoConfig,
+    encoder: FrozenEncoder,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Decode a take's grid frames once, embed them and write the part.
+
+    A grid time without a frame within the tolerance has no row. Image motion is null in the first
+    row, after a missing grid time, and in pictures too small to tell it (below 160 x 90). A
+    thumbnail stands in the first row of each second.
+
+    Args:
+        parts: where the part goes.
+        key: of the part.
+        path: video file.
+        span: of the take, on its clock.
+        config: grid step, tolerance and decoder.
+        encoder: frozen encoder.
+        progress: told (rows done, rows in all) after every batch.
+
+    Raises:
+        TakeError: ``video_undecodable``, ``video_frames_missing`` if no grid time has a frame, or
+            ``embedding_not_finite`` if an embedding does not fit into float16.
+    """
+    video = open_video(path, decoder=config.decoder)
+    grid = grid_ns(span, step_ns=config.step_ns)
+    matched = match_frames(video.pts_ns, grid=grid, tolerance_ns=config.tolerance_ns)
+    found = matched >= 0
+    if not found.any():
+        raise TakeError(
+            "video_frames_missing",
+            f"some of the {len(grid)} grid times must have a frame within {config.tolerance_ms} ms,"
+            f" none has [{path.name}]",
+        )
+    schema = frames_part_schema(encoder.spec.video_dim)
+    batches = _batches(
+        video,
+        t_ns=grid[found],
+        matched=matched[found],
+        step_ns=config.step_ns,
+        encoder=encoder,
+        schema=schema,
+        progress=progress,
+    )
+    parts.write("frames", key, schema=schema, batches=batches)
+
+
+def to_embedding_column(embeddings: npt.NDArray[np.float32], *, place: str) -> pa.Array:
+    """Return embeddings (N, D) as a fixed-size list column of float16.
+
+    Raises:
+        TakeError: ``embedding_not_finite`` if a value is not finite in float16.
+    """
+    with np.errstate(over="ignore"):
+        halves = embeddings.astype(np.float16)
+    if not np.isfinite(halves).all():
+        bad = int((~np.isfinite(halves)).any(axis=1).sum())
+        raise TakeError(
+            "embedding_not_finite", f"embeddings must be finite in float16, {bad} are not [{place}]"
+        )
+    return pa.FixedSizeListArray.from_arrays(pa.array(halves.reshape(-1)), embeddings.shape[1])
+
+
+def _batches(
+    video: VideoReader,
+    *,
+    t_ns: npt.NDArray[np.int64],
+    matched: npt.NDArray[np.int64],
+    step_ns: int,
+    encoder: FrozenEncoder,
+    schema: pa.Schema,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[pa.RecordBatch]:
+    # Where frames are rarer than grid times, neighbouring grid times share one: decoded once.
+    indices, row_of = np.unique(matched, return_inverse=True)
+    first_frame, row = 0, 0
+    last_t_ns, last_grey = None, None
+    for frames in video.read(indices, chunk=encoder.spec.batch_size):
+        last_frame = first_frame + len(frames)
+        end = int(np.searchsorted(row_of, last_frame))
+        rows = row_of[row:end] - first_frame
+        times = t_ns[row:end]
+        greys = _grey(frames)[rows]
+        before = np.array([times[0] if last_t_ns is None else last_t_ns, *times[:-1]])
+        jpegs = [
+            encode_thumbnail(frames[i]) if starts else None
+            for i, starts in zip(rows, _starts_second(times, last_t_ns), strict=True)
+        ]
+        yield pa.record_batch(
+            [
+                pa.array(times),
+                pa.array(video.pts_ns[matched[row:end]]),
+                pa.array(matched[row:end]),
+                to_embedding_column(encoder.encode_frames(frames)[rows], place=video.path.name),
+                *_motion_columns(greys, last_grey, follows=times - before == step_ns),
+                pa.array([video.decoder] * len(rows)),
+                pa.array(jpegs, pa.binary()),
+            ],
+            schema=schema,
+        )
+        last_t_ns, last_grey = int(times[-1]), greys[-1]
+        first_frame, row = last_frame, end
+        if progress is not None:
+            progress(row, len(t_ns))
+
+
+def _grey(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    if frames.shape[1] < GREY_HEIGHT or frames.shape[2] < GREY_WIDTH:
+        return np.full((len(frames), GREY_HEIGHT, GREY_WIDTH), np.nan, dtype=np.float32)
+    return small_grey(frames)
+
+
+def _motion_columns(
+    greys: npt.NDArray[np.float32],
+    last_grey: npt.NDArray[np.float32] | None,
+    *,
+    follows: npt.NDArray[np.bool_],
+) -> list[pa.Array]:
+    """Return dx, dy and peak of each frame (n,), null where no frame of one step before exists."""
+    before = greys[:1] if last_grey is None else last_grey[None]
+    known = follows & np.isfinite(greys[:, 0, 0])
+    if not known.any():
+        return [pa.nulls(len(greys), pa.float32())] * 3
+    shifts = image_shifts(np.concatenate([before, greys]))
+    return [pa.array(shifts[:, k], mask=~known) for k in range(3)]
+
+
+def _starts_second(times: npt.NDArray[np.int64], last_t_ns: int | None) -> npt.NDArray[np.bool_]:
+    seconds = times // NS_PER_S
+    before = np.array([-1 if last_t_ns is None else last_t_ns // NS_PER_S, *seconds[:-1]])
+    starts: npt.NDArray[np.bool_] = seconds != before
+    return starts

@@ -1,0 +1,165 @@
+"""Named masks: which train rows of a version show video and text, drawn by hash, not by chance."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from fractions import Fraction
+from hashlib import sha256
+from math import floor
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.stores.files import file_sha256, write_atomic
+from pipelines.stores.refs import read_ref
+from pipelines.stores.tables import write_table
+from schemas.errors import StoreDamagedError, StoreNotFoundError, UsageError
+from schemas.mask import MASK_SCHEMA, MaskRecord, MaskSpec
+from schemas.store import SEGMENTS, canonical_json, mask_path, version_path
+
+__all__ = ["draw_units", "list_masks", "read_mask_record", "unit_hash", "write_mask"]
+
+_HASH_BITS = 64
+
+
+def unit_hash(unit_id: str, *, seed: int) -> int:
+    """Return where a unit falls in ``[0, 2**64)``: the first 8 bytes of a SHA-256, big-endian."""
+    return int.from_bytes(sha256(canonical_json([seed, unit_id])).digest()[:8], "big")
+
+
+def draw_units(labels: Mapping[str, str | None], *, spec: MaskSpec) -> set[str]:
+    """Return the units that keep their modalities.
+
+    A unit is kept when its hash lies below ``keep`` of the range: a larger ``keep`` keeps all that
+    a smaller one did, and a store with more units keeps the same ones. With ``exact``, the
+    ``round(keep * n)`` smallest hashes of each label's n units are kept instead: counts are exact
+    and still nested, but depend on which units there are.
+
+    Args:
+        labels: label of each unit, by unit id.
+        spec: seed, keep, exact.
+    """
+    keep = Fraction(spec.keep)
+    hashes = {unit: unit_hash(unit, seed=spec.seed) for unit in labels}
+    if not spec.exact:
+        return {unit for unit, value in hashes.items() if value < keep * 2**_HASH_BITS}
+    strata: defaultdict[str, list[str]] = defaultdict(list)
+    for unit, label in labels.items():
+        strata[label or ""].append(unit)
+    kept: set[str] = set()
+    for units in strata.values():
+        units.sort(key=lambda unit: (hashes[unit], unit))
+        kept.update(units[: floor(keep * len(units) + Fraction(1, 2))])
+    return kept
+
+
+def write_mask(store: Path, version: str, *, spec: MaskSpec) -> MaskRecord:
+    """Write a mask beside a version; writing the same one again changes nothing.
+
+    Only rows of the train split are ever hidden. A take or participant stands for all its rows; a
+    row whose participant is unknown stands with its take.
+
+    Raises:
+        StoreNotFoundError: if the version does not exist.
+        UsageError: if the name is taken by another recipe, or the version has no train rows.
+    """
+    version = read_ref(store, version)
+    record_path = store / mask_path(version, spec.name, "json")
+    table_path = store / mask_path(version, spec.name, "parquet")
+    if record_path.exists():
+        before = read_mask_record(store, version, spec.name)
+        if before.spec != spec:
+            raise UsageError(
+                f"mask {spec.name} must keep its recipe {before.spec.model_dump_json()}, "
+                f"got {spec.model_dump_json()}: choose another name [version={version}]"
+            )
+        if table_path.exists() and file_sha256(table_path) == before.sha256:
+            return before
+    rows = _read_rows(store, version, unit=spec.unit)
+    train = rows.filter(pl.col("split") == "train")
+    if train.height == 0:
+        raise UsageError(
+            f"mask {spec.name} needs rows of the train split, got none [version={version}]"
+        )
+    labels = _unit_labels(train)
+    kept = draw_units(labels, spec=spec)
+    shows = ~(pl.col("split") == "train").fill_null(value=False) | pl.col("unit").is_in(
+        pl.Series(sorted(kept), dtype=pl.String).implode()
+    )
+    masked = rows.select(
+        "segment_id",
+        pl.lit(value=True).alias("keep_imu"),
+        (shows if "video" in spec.modalities else pl.lit(value=True)).alias("keep_video"),
+        (shows if "text" in spec.modalities else pl.lit(value=True)).alias("keep_text"),
+    )
+    digest = _write_table(table_path, masked.to_arrow().cast(MASK_SCHEMA))
+    record = MaskRecord(
+        version=version,
+        spec=spec,
+        units=len(labels),
+        kept_units=len(kept),
+        rows=train.height,
+        kept_rows=train.filter(pl.col("unit").is_in(sorted(kept))).height,
+        sha256=digest,
+    )
+    write_atomic(record_path, canonical_json(record.model_dump(mode="json")))
+    return record
+
+
+def read_mask_record(store: Path, version: str, name: str) -> MaskRecord:
+    """Return a mask's recipe and counts.
+
+    Raises:
+        StoreNotFoundError: if the version has no such mask; the sentence lists those it has.
+        StoreDamagedError: if the record cannot be read.
+    """
+    path = store / mask_path(version, name, "json")
+    if not path.exists():
+        names = ", ".join(list_masks(store, version)) or "none"
+        raise StoreNotFoundError(f"mask {name} must exist, version {version} has {names} [{store}]")
+    try:
+        return MaskRecord.model_validate_json(path.read_bytes())
+    except ValueError as error:
+        raise StoreDamagedError(f"mask record must follow its schema [{path}]") from error
+
+
+def list_masks(store: Path, version: str) -> list[str]:
+    """Return the names of a version's masks, sorted."""
+    return sorted(path.stem for path in (store / "masks" / version).glob("*.json"))
+
+
+def _read_rows(store: Path, version: str, *, unit: str) -> pl.DataFrame:
+    columns = ["segment_id", "take_uid", "participant", "split", "label"]
+    table = pq.read_table(store / version_path(version, SEGMENTS), columns=columns)
+    frame = pl.DataFrame(table)
+    unit_id = {
+        "segment": pl.col("segment_id"),
+        "take": pl.col("take_uid"),
+        "participant": pl.coalesce("participant", pl.concat_str(pl.lit("take:"), "take_uid")),
+    }[unit]
+    return frame.select("segment_id", "split", "label", unit_id.alias("unit"))
+
+
+def _unit_labels(train: pl.DataFrame) -> dict[str, str | None]:
+    """Return each unit's label: the one most of its rows have, the first by name in a tie."""
+    counts: defaultdict[str, Counter[str | None]] = defaultdict(Counter)
+    for unit, label, n in train.group_by("unit", "label").len().iter_rows():
+        counts[unit][label] += n
+    return {
+        unit: min(found, key=lambda label: (-found[label], label or ""))
+        for unit, found in sorted(counts.items())
+    }
+
+
+def _write_table(path: Path, table: pa.Table) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        write_table(temporary, table)
+        digest = file_sha256(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return digest

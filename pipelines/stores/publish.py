@@ -1,0 +1,221 @@
+"""Write a version: stream rows into a hidden folder, seal it, and let it appear in one rename."""
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from uuid import uuid4
+
+import pyarrow as pa
+
+from pipelines.config import PrepConfig
+from pipelines.parts.keys import PART_VERSIONS
+from pipelines.stores.arrays import VersionArrays
+from pipelines.stores.assemble import TakeRows
+from pipelines.stores.files import file_sha256, write_atomic
+from pipelines.stores.masks import write_mask
+from pipelines.stores.refs import write_tag
+from pipelines.stores.sealed import find_digest_problems, seal_run_record
+from pipelines.stores.tables import SegmentWriter, write_quarantine
+from pipelines.stores.tally import VersionTally
+from schemas.embedding import EmbeddingSpec
+from schemas.errors import PrimusError, StoreDamagedError
+from schemas.imu import IMU_CHANNELS, IMU_UNITS
+from schemas.manifest import ArraySpec, Counts, Manifest, ObjectEntry, RunRecord, SourceEntry
+from schemas.mask import MaskRecord, MaskSpec
+from schemas.store import (
+    ARRAYS,
+    MANIFEST,
+    QUARANTINE,
+    RUN,
+    SEGMENTS,
+    canonical_json,
+    sha256_hex,
+    version_id,
+    version_path,
+)
+
+__all__ = ["PublishedVersion", "publish_version"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedVersion:
+    """What ``publish_version`` made or found made already."""
+
+    version: str
+    manifest: Manifest
+    reused: bool
+    """True where the same version was there already and verified."""
+    masks: tuple[MaskRecord, ...]
+
+    @property
+    def counts(self) -> Counts:
+        """Segments planned, stored, dropped and quarantined."""
+        return self.manifest.counts
+
+
+def publish_version(
+    store: Path,
+    *,
+    rows: Iterable[TakeRows],
+    config: PrepConfig,
+    encoder: EmbeddingSpec,
+    sources: Sequence[SourceEntry],
+    quarantine: pa.Table,
+    run: RunRecord,
+    ignored: Mapping[str, int] | None = None,
+    tag: str | None = None,
+    masks: Sequence[MaskSpec] = (),
+    progress: Callable[[int], None] | None = None,
+) -> PublishedVersion:
+    """Write the version that ``rows`` make up, then its tag, then its masks.
+
+    Memory is bounded by one chunk of rows and the take at hand. Everything is written and hashed
+    in a folder of another name and appears by one rename, manifest included; a run killed before
+    leaves no version. Equal identity means equal bytes: a version that is there and verifies is
+    kept as it is, a damaged one is replaced.
+
+    Args:
+        store: folder of the store, made if absent.
+        rows: takes in ascending take_uid.
+        config: of the run; its identity goes into the manifest.
+        encoder: that made the embeddings.
+        sources: files of the takes that were prepared, in any order.
+        quarantine: ``QUARANTINE_SCHEMA``, in any order.
+        run: what is known of the run; version, times, host and digests are filled in here.
+        ignored: annotations not used, by reason.
+        tag: to set to the version; None sets none.
+        masks: to publish with it.
+        progress: called with the rows written so far.
+
+    Raises:
+        PrimusError: if not one segment is stored; nothing is published.
+        UsageError: if a mask's name is taken by another recipe.
+    """
+    began = perf_counter()
+    arrays = ArraySpec(
+        channels=IMU_CHANNELS,
+        units=IMU_UNITS,
+        samples=config.segments.length_ns // config.imu.step_ns,
+        rate_hz=config.imu.rate_hz,
+        length_ns=config.segments.length_ns,
+    )
+    folder = store / "versions" / f".tmp-{uuid4().hex}"
+    folder.mkdir(parents=True)
+    try:
+        counts = _write_rows(
+            folder, rows=rows, arrays=arrays, encoder=encoder, progress=progress
+        ).finish(quarantine=quarantine, ignored=ignored or {})
+        if counts.stored == 0:
+            raise PrimusError(
+                f"at least one segment must be stored, got planned {counts.planned}, "
+                f"dropped {counts.dropped}, quarantined {counts.quarantined}; nothing published"
+            )
+        write_quarantine(folder / QUARANTINE, quarantine)
+        manifest = Manifest(
+            dataset=config.dataset.name,
+            config=config.identity(),
+            sources=tuple(sorted(sources, key=lambda s: (s.take_uid, s.path))),
+            encoder=encoder,
+            part_versions=dict(PART_VERSIONS),
+            imu=arrays,
+            counts=counts,
+            objects=_seal(folder),
+        )
+        identity = manifest.model_dump(mode="json")
+        data = canonical_json(identity)
+        version = version_id(identity)
+        seconds = {**run.seconds, "publish": round(perf_counter() - began, 3)}
+        filled = {
+            "version": version,
+            "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "seconds": seconds,
+            "manifest_sha256": sha256_hex(data),
+        }
+        record = seal_run_record(run.model_copy(update=filled))
+        write_atomic(folder / RUN, canonical_json(record.model_dump(mode="json")))
+        write_atomic(folder / MANIFEST, data)
+        reused = _let_appear(folder, store=store, version=version)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if tag is not None:
+        write_tag(store, tag, version=version)
+    records = tuple(write_mask(store, version, spec=spec) for spec in masks)
+    return PublishedVersion(version=version, manifest=manifest, reused=reused, masks=records)
+
+
+def _write_rows(
+    folder: Path,
+    *,
+    rows: Iterable[TakeRows],
+    arrays: ArraySpec,
+    encoder: EmbeddingSpec,
+    progress: Callable[[int], None] | None,
+) -> VersionTally:
+    tally = VersionTally()
+    before = ""
+    with (
+        VersionArrays(folder / ARRAYS, spec=arrays, encoder=encoder) as zarrs,
+        SegmentWriter(folder / SEGMENTS) as table,
+    ):
+        for take in rows:
+            tally.add(take)
+            if len(take) == 0:
+                continue
+            take_uid = take.table["take_uid"][0].as_py()
+            if take_uid <= before:
+                raise ValueError(f"takes must come in ascending take_uid, got {take_uid} late")
+            before = take_uid
+            table.write(take.table)
+            zarrs.write(take)
+            if progress is not None:
+                progress(tally.stored)
+    return tally
+
+
+def _seal(folder: Path) -> tuple[ObjectEntry, ...]:
+    """Flush every file to disk and return its size and digest, sorted by path."""
+    entries = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        entries.append(
+            ObjectEntry(
+                path=path.relative_to(folder).as_posix(),
+                size=path.stat().st_size,
+                sha256=file_sha256(path),
+            )
+        )
+    return tuple(sorted(entries, key=lambda entry: entry.path))
+
+
+def _let_appear(folder: Path, *, store: Path, version: str) -> bool:
+    """Rename ``folder`` to its version; return True if a good one was there already."""
+    target = store / version_path(version)
+    for _ in range(_ATTEMPTS):
+        if target.exists():
+            if not find_digest_problems(store, version):
+                return True
+            aside = target.with_name(f".tmp-{uuid4().hex}")
+            target.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        try:
+            folder.rename(target)
+        except FileExistsError:
+            continue
+        except OSError:
+            # Another run published the same version in between; look at what it left.
+            if target.exists():
+                continue
+            raise
+        return False
+    raise StoreDamagedError(f"version must stay as it was published, others rewrite it [{target}]")
+
+
+_ATTEMPTS = 5

@@ -1,0 +1,110 @@
+"""A version's own seals: the id of its manifest, the digests in it, the run record's digest."""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipelines.stores.files import file_sha256
+from schemas.errors import NewerFormatError, Problem, StoreDamagedError, StoreNotFoundError
+from schemas.manifest import Manifest, RunRecord
+from schemas.store import (
+    FORMAT_VERSION,
+    MANIFEST,
+    RUN,
+    canonical_json,
+    sha256_hex,
+    version_id,
+    version_path,
+)
+
+__all__ = ["find_digest_problems", "read_manifest", "read_run_record", "seal_run_record"]
+
+
+def read_manifest(store: Path, version: str) -> Manifest:
+    """Return the manifest of a version.
+
+    Raises:
+        StoreNotFoundError: if there is none.
+        NewerFormatError: if a newer format wrote it.
+        StoreDamagedError: if it is not JSON of a manifest, or not the one its id names.
+    """
+    path = store / version_path(version, MANIFEST)
+    try:
+        raw = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise StoreNotFoundError(f"version {version} must exist [{store}]") from error
+    except ValueError as error:
+        raise StoreDamagedError(f"manifest must be JSON, got {error} [{path}]") from error
+    if not isinstance(raw, dict):
+        raise StoreDamagedError(f"manifest must be an object, got {type(raw).__name__} [{path}]")
+    written = raw.get("format_version")
+    if isinstance(written, int) and written > FORMAT_VERSION:
+        raise NewerFormatError(
+            f"format_version must be at most {FORMAT_VERSION} for this code, got {written}: "
+            f"install a newer primus-pipelines [{path}]"
+        )
+    if version_id(raw) != version:
+        raise StoreDamagedError(
+            f"manifest must have the id {version} of its folder, got {version_id(raw)} [{path}]"
+        )
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        raise StoreDamagedError(f"manifest must follow its schema: {error} [{path}]") from error
+
+
+def read_run_record(store: Path, version: str) -> RunRecord:
+    """Return how a version came to be.
+
+    Raises:
+        StoreDamagedError: if the record is missing, broken or does not match its own digest.
+    """
+    path = store / version_path(version, RUN)
+    try:
+        record = RunRecord.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError) as error:
+        raise StoreDamagedError(f"run record must be there and whole [{path}]") from error
+    if seal_run_record(record) != record:
+        raise StoreDamagedError(f"run record must match its own digest [{path}]")
+    return record
+
+
+def seal_run_record(record: RunRecord) -> RunRecord:
+    """Return ``record`` with its own digest: of its canonical JSON without that field."""
+    body = record.model_dump(mode="json", exclude={"sha256"})
+    return record.model_copy(update={"sha256": sha256_hex(canonical_json(body))})
+
+
+def find_digest_problems(store: Path, version: str) -> list[Problem]:
+    """Return what is missing, altered or extra in a version's folder; reads every byte of it."""
+    try:
+        manifest = read_manifest(store, version)
+    except StoreNotFoundError as error:
+        return [Problem(MANIFEST, str(error), "missing")]
+    except StoreDamagedError as error:
+        return [Problem(MANIFEST, str(error), "altered")]
+    folder = store / version_path(version)
+    problems: list[Problem] = []
+    for entry in manifest.objects:
+        path = folder / entry.path
+        if not path.is_file():
+            problems.append(Problem(entry.path, "must be there", "missing"))
+        elif path.stat().st_size != entry.size:
+            size = path.stat().st_size
+            problems.append(
+                Problem(entry.path, f"must have {entry.size} bytes, got {size}", "altered")
+            )
+        elif file_sha256(path) != entry.sha256:
+            problems.append(
+                Problem(entry.path, "must match the SHA-256 in the manifest", "altered")
+            )
+    if (folder / MANIFEST).read_bytes() != canonical_json(manifest.model_dump(mode="json")):
+        problems.append(Problem(MANIFEST, "must be canonical JSON", "altered"))
+    known = {entry.path for entry in manifest.objects} | {MANIFEST, RUN}
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    problems += [
+        Problem(extra, "must not be there: the manifest does not name it", "extra")
+        for extra in sorted(found - known)
+    ]
+    return problems

@@ -1,0 +1,79 @@
+"""The Parquet files of a version: equal rows give equal bytes."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.manifest import QUARANTINE_SCHEMA
+from schemas.segment import SEGMENT_SCHEMA
+from schemas.store import FORMAT_VERSION, sha256_hex
+
+__all__ = ["ROW_GROUP", "SegmentWriter", "file_schema", "write_quarantine", "write_table"]
+
+ROW_GROUP: Final = 65_536
+
+_OPTIONS: Final[dict[str, Any]] = {"compression": "zstd", "compression_level": 3, "version": "2.6"}
+
+
+def file_schema(schema: pa.Schema) -> pa.Schema:
+    """Return ``schema`` with the metadata of our files: format version and schema digest."""
+    described = "\n".join(f"{f.name} {f.type} {f.nullable}" for f in schema)
+    return schema.with_metadata(
+        {
+            "format_version": str(FORMAT_VERSION),
+            "schema_sha256": sha256_hex(described.encode()),
+        }
+    )
+
+
+class SegmentWriter:
+    """Writes the segment table in row groups of a fixed size, whatever sizes rows come in."""
+
+    def __init__(self, path: Path) -> None:
+        self._schema = file_schema(SEGMENT_SCHEMA)
+        self._writer = pq.ParquetWriter(path, self._schema, **_OPTIONS)
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows of ``SEGMENT_SCHEMA``."""
+        self._waiting.append(table.replace_schema_metadata(self._schema.metadata))
+        self._rows += len(table)
+        while self._rows >= ROW_GROUP:
+            self._flush(ROW_GROUP)
+
+    def _flush(self, rows: int) -> None:
+        whole = pa.concat_tables(self._waiting).combine_chunks()
+        self._writer.write_table(whole.slice(0, rows), row_group_size=ROW_GROUP)
+        self._waiting = [whole.slice(rows)]
+        self._rows -= rows
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and self._rows:
+            self._flush(self._rows)
+        self._writer.close()
+
+
+def write_quarantine(path: Path, table: pa.Table) -> None:
+    """Write the quarantine table, sorted so that its bytes do not depend on who finished first."""
+    ordered = table.select(QUARANTINE_SCHEMA.names).cast(QUARANTINE_SCHEMA)
+    keys = [(name, "ascending") for name in ("dataset", "take_uid", "reason", "detail")]
+    write_table(path, ordered.sort_by(keys))
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write ``table`` to a new Parquet file in our settings."""
+    schema = file_schema(table.schema)
+    rows = table.combine_chunks().replace_schema_metadata(schema.metadata)
+    pq.write_table(rows, path, row_group_size=ROW_GROUP, **_OPTIONS)

@@ -1,0 +1,245 @@
+import math
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from pipelines.config import EncoderConfig, VideoConfig
+from pipelines.encoders.clip4clip import Clip4ClipEncoder, open_clip4clip
+from pipelines.encoders.make_encoder import make_encoder
+from pipelines.parts.frames import to_embedding_column, write_frames_part
+from pipelines.parts.keys import FRAMES_PART_VERSION
+from pipelines.parts.store import PartStore
+from pipelines.video.motion import image_shift, small_grey
+from schemas.embedding import EmbeddingSpec, frames_part_schema
+from schemas.errors import TakeError
+from schemas.time import NS_PER_MS, Interval
+from tests.video_files import make_frames, write_video
+
+KEY = "ab" * 32
+
+
+class MeanEncoder:
+    """Embeds a frame as its mean colour and its corner's: exact to compute by hand."""
+
+    def __init__(self, *, batch_size: int = 8, scale: float = 1.0) -> None:
+        self.calls: list[int] = []
+        self.scale = scale
+        self.spec = EmbeddingSpec(
+            name="mean",
+            revision=None,
+            weights_sha256="0" * 64,
+            video_dim=4,
+            text_dim=4,
+            image_size=8,
+            max_tokens=77,
+            batch_size=batch_size,
+            device_kind="cpu",
+            precision="float32",
+        )
+
+    def encode_frames(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        self.calls.append(len(frames))
+        means = frames.mean(axis=(1, 2))
+        corner = frames[:, :16, :16].mean(axis=(1, 2, 3))
+        return (np.column_stack([means, corner]) * self.scale).astype(np.float32)
+
+    def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        raise AssertionError("no text is in a frames part")
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        raise AssertionError("no text is in a frames part")
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """75 frames at 30 a second, 2.5 s."""
+    return write_video(tmp_path_factory.mktemp("video") / "v.mp4", make_frames(75))
+
+
+def span_ms(start: int, end: int) -> Interval:
+    return Interval(start * NS_PER_MS, end * NS_PER_MS)
+
+
+def write(
+    root: Path, path: Path, *, encoder: Any, span: Interval, **options: Any
+) -> list[dict[str, Any]]:
+    parts = PartStore(root)
+    progress = options.pop("progress", None)
+    config = VideoConfig(**options)
+    write_frames_part(
+        parts, KEY, path=path, span=span, config=config, encoder=encoder, progress=progress
+    )
+    table = parts.read_table("frames", KEY)
+    schema = frames_part_schema(encoder.spec.video_dim)
+    assert table.schema.remove_metadata() == schema
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def plain_frames(path: Path) -> list[npt.NDArray[np.uint8]]:
+    with av.open(str(path)) as container:
+        return [
+            np.asarray(f.to_ndarray(format="rgb24"), dtype=np.uint8)
+            for f in container.decode(video=0)
+        ]
+
+
+def test_each_grid_time_has_its_frame(video: Path, tmp_path: Path) -> None:
+    rows = write(tmp_path, video, encoder=MeanEncoder(), span=span_ms(0, 2500))
+    frames = plain_frames(video)
+    assert [r["t_ns"] for r in rows] == [i * 100 * NS_PER_MS for i in range(25)]
+    assert [r["frame_index"] for r in rows] == [3 * i for i in range(25)]
+    assert [r["pts_ns"] for r in rows] == [i * 100 * NS_PER_MS for i in range(25)]
+    assert {r["decoder"] for r in rows} == {"decord"}
+    expected = MeanEncoder().encode_frames(np.stack(frames[::3])).astype(np.float16)
+    np.testing.assert_array_equal(np.array([r["embedding"] for r in rows], np.float16), expected)
+
+
+def test_motion_is_that_of_consecutive_grid_frames(video: Path, tmp_path: Path) -> None:
+    rows = write(tmp_path, video, encoder=MeanEncoder(batch_size=7), span=span_ms(0, 2500))
+    greys = small_grey(np.stack(plain_frames(video)[::3]))
+    assert [rows[0][f"motion_{k}"] for k in ("dx", "dy", "peak")] == [None] * 3
+    for i in range(1, 25):
+        shift = image_shift(greys[i - 1], greys[i])
+        found = tuple(rows[i][f"motion_{k}"] for k in ("dx", "dy", "peak"))
+        assert found == pytest.approx(shift, abs=1e-6)
+    # Three frames apart, the texture moved by -9 of 160 and -6 of 96 pixels.
+    assert rows[5]["motion_dx"] == pytest.approx(-9 / 160, abs=0.006)
+    assert rows[5]["motion_dy"] == pytest.approx(-6 / 96, abs=0.008)
+
+
+def test_first_frame_of_each_second_has_a_thumbnail(video: Path, tmp_path: Path) -> None:
+    rows = write(tmp_path, video, encoder=MeanEncoder(batch_size=10), span=span_ms(300, 2500))
+    starts = [r["t_ns"] // NS_PER_MS for r in rows if r["jpeg"] is not None]
+    assert starts == [300, 1000, 2000]
+    with Image.open(BytesIO(rows[7]["jpeg"])) as picture:
+        assert picture.size == (96, 58)
+        thumbnail = np.asarray(picture, dtype=np.float64)
+    frame = plain_frames(video)[30]
+    assert np.abs(thumbnail.mean(axis=(0, 1)) - frame.mean(axis=(0, 1))).max() < 3
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_chunks_change_nothing(video: Path, tmp_path: Path, batch_size: int) -> None:
+    reference = write(tmp_path / "a", video, encoder=MeanEncoder(), span=span_ms(0, 2500))
+    encoder = MeanEncoder(batch_size=batch_size)
+    calls: list[tuple[int, int]] = []
+    rows = write(
+        tmp_path / "b",
+        video,
+        encoder=encoder,
+        span=span_ms(0, 2500),
+        progress=lambda done, total: calls.append((done, total)),
+    )
+    assert rows == reference
+    assert max(encoder.calls) == min(batch_size, 25)
+    assert calls[-1] == (25, 25)
+    assert len(calls) == len(encoder.calls)
+
+
+def test_decoders_agree(video: Path, tmp_path: Path) -> None:
+    a = write(tmp_path / "a", video, encoder=MeanEncoder(), span=span_ms(0, 900), decoder="decord")
+    b = write(tmp_path / "b", video, encoder=MeanEncoder(), span=span_ms(0, 900), decoder="pyav")
+    assert {r.pop("decoder") for r in a} == {"decord"}
+    assert {r.pop("decoder") for r in b} == {"pyav"}
+    assert a == b
+
+
+def test_missing_frames_have_no_row_and_break_the_motion(tmp_path: Path) -> None:
+    # 30 frames a second; nothing between 0.5 and 1.2 s.
+    pts = [3000 * i for i in range(75) if not 15 < i < 36]
+    path = write_video(tmp_path / "gap.mp4", make_frames(len(pts)), pts=pts)
+    rows = write(tmp_path, path, encoder=MeanEncoder(), span=span_ms(0, 2300))
+    ms = [r["t_ns"] // NS_PER_MS for r in rows]
+    assert ms == [*range(0, 501, 100), *range(1200, 2300, 100)]
+    assert rows[6]["pts_ns"] == 1_200_000_000
+    assert rows[6]["frame_index"] == 16
+    assert [i for i, r in enumerate(rows) if r["motion_dx"] is None] == [0, 6]
+    assert rows[6]["jpeg"] is not None
+
+
+def test_grid_and_tolerance_come_from_the_config(video: Path, tmp_path: Path) -> None:
+    encoder = MeanEncoder()
+    rows = write(tmp_path, video, encoder=encoder, span=span_ms(0, 200), step_ms=10)
+    # Frames lie 33 ms apart, so neighbouring grid times share one, which is encoded once.
+    expected = [math.ceil(t * 0.03 - 0.5) for t in range(0, 200, 10)]
+    assert [r["frame_index"] for r in rows] == expected
+    assert sum(encoder.calls) == len(set(expected))
+    few = write(tmp_path / "few", video, encoder=encoder, span=span_ms(0, 200), step_ms=10,
+                tolerance_ms=1)  # fmt: skip
+    assert [r["t_ns"] // NS_PER_MS for r in few] == [0, 100]
+
+
+def test_picture_too_small_for_motion_has_none(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "s.mp4", make_frames(12, height=64, width=64))
+    rows = write(tmp_path, path, encoder=MeanEncoder(), span=span_ms(0, 400))
+    assert [r["motion_dx"] for r in rows] == [None] * 4
+
+
+def test_av1_is_read_and_says_by_whom(tmp_path: Path) -> None:
+    path = write_video(
+        tmp_path / "av1.mp4", make_frames(12), codec="libsvtav1", options={"preset": "12"}
+    )
+    rows = write(tmp_path, path, encoder=MeanEncoder(), span=span_ms(0, 400))
+    assert [r["decoder"] for r in rows] == ["pyav"] * 4
+
+
+def test_no_frame_in_the_span_is_a_fault_of_the_take(video: Path, tmp_path: Path) -> None:
+    parts = PartStore(tmp_path)
+    with pytest.raises(TakeError, match=r"video_frames_missing: .* 10 grid times .* \[v\.mp4\]"):
+        write_frames_part(
+            parts,
+            KEY,
+            path=video,
+            span=span_ms(9000, 10_000),
+            config=VideoConfig(),
+            encoder=MeanEncoder(),
+        )
+    assert not parts.path("frames", KEY).exists()
+
+
+def test_overflow_of_float16_is_a_fault_of_the_take(video: Path, tmp_path: Path) -> None:
+    parts = PartStore(tmp_path)
+    with pytest.raises(TakeError, match=r"embedding_not_finite: .* 3 are not \[v\.mp4\]"):
+        write_frames_part(
+            parts,
+            KEY,
+            path=video,
+            span=span_ms(0, 300),
+            config=VideoConfig(),
+            encoder=MeanEncoder(scale=1e6),
+        )
+    assert not parts.path("frames", KEY).exists()
+
+
+def test_embedding_column_keeps_the_largest_float16() -> None:
+    column = to_embedding_column(np.array([[65504.0, -1.0]], np.float32), place="x")
+    assert column.to_pylist() == [[65504.0, -1.0]]
+    with pytest.raises(TakeError, match=r"1 are not \[x\]"):
+        to_embedding_column(np.array([[1.0, 1.0], [np.nan, 1.0]], np.float32), place="x")
+
+
+def test_golden_output_of_this_part_version(video: Path, tmp_path: Path) -> None:
+    """Raise FRAMES_PART_VERSION with these numbers when they change on purpose."""
+    make_encoder(tmp_path / "tiny", preset="tiny", seed=0)
+    encoder: Clip4ClipEncoder = open_clip4clip(EncoderConfig(name=str(tmp_path / "tiny")))
+    rows = write(tmp_path, video, encoder=encoder, span=span_ms(50, 1000), step_ms=300)
+    assert FRAMES_PART_VERSION == 1
+    places = [(r["t_ns"] // NS_PER_MS, r["frame_index"], r["pts_ns"]) for r in rows]
+    assert places == [(300, 9, 300_000_000), (600, 18, 600_000_000), (900, 27, 900_000_000)]
+    first = np.array(rows[0]["embedding"], np.float64)
+    golden = np.array(GOLDEN)
+    np.testing.assert_allclose(first[:8], golden, atol=0.02 * np.abs(golden).max())
+    motion = [rows[1][f"motion_{k}"] for k in ("dx", "dy", "peak")]
+    assert motion == pytest.approx(GOLDEN_MOTION, abs=0.02)
+
+
+GOLDEN = [-0.8369, -0.3804, -1.0107, 0.6245, -1.8486, 0.0443, -0.3059, 1.0439]
+GOLDEN_MOTION = [-0.1684, -0.1869, 0.4598]

@@ -1,0 +1,245 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.align.sync_audit import SyncAudit, measure_lag
+from pipelines.parts.store import PartStore
+from pipelines.stores.assemble import TakeRows, assemble_take
+from schemas.errors import StoreDamagedError
+from schemas.imu import IMU_CHANNELS
+from schemas.segment import SEGMENT_SCHEMA
+from schemas.store import sha256_hex
+from schemas.time import NS_PER_S
+from tests.factories import SPEC, FakeTake, make_config, make_narration, write_fake_take
+
+NARRATIONS = (
+    make_narration(0.2, "opens the door"),
+    make_narration(1.7, "walks in"),
+    make_narration(1.7, "walks in", pass_uid="pass-2"),
+    make_narration(4.0, "sits down"),
+)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> PartStore:
+    return PartStore(make_config(tmp_path).parts_root)
+
+
+def assemble(fake: FakeTake, parts: PartStore, **overrides: object) -> TakeRows:
+    config = make_config(parts.root.parent, **overrides)
+    return assemble_take(fake.prepared, parts=parts, config=config, encoder=SPEC)
+
+
+def write(parts: PartStore, **fields: object) -> FakeTake:
+    config = make_config(parts.root.parent)
+    given = {"narrations": NARRATIONS, **fields}
+    return write_fake_take(parts, config=config, **given)  # type: ignore[arg-type]
+
+
+def test_rows_are_views_of_the_parts_by_slow_loop(parts: PartStore) -> None:
+    fake = write(parts)
+    rows = assemble(fake, parts)
+    assert rows.table.schema.equals(SEGMENT_SCHEMA)
+    table = rows.table.to_pylist()
+    assert [row["start_ns"] for row in table] == [0, 1_200_000_000, 1_200_000_000, 3_500_000_000]
+    vectors = {row["text"]: row["embedding"] for row in fake.text.to_pylist()}
+    for i, row in enumerate(table):
+        points = [
+            k
+            for k, t in enumerate(fake.imu["t_ns"].to_pylist())
+            if row["start_ns"] <= t < row["end_ns"]
+        ]
+        wanted = [[fake.imu[name][k].as_py() for k in points] for name in IMU_CHANNELS]
+        assert rows.imu[i].tolist() == wanted
+        assert row["imu_gap_ns"] == max(fake.imu["gap_ns"][k].as_py() for k in points)
+        frames = [
+            k
+            for k, t in enumerate(fake.frames["t_ns"].to_pylist())
+            if row["start_ns"] <= t < row["end_ns"]
+        ]
+        mean = np.mean(
+            [np.array(fake.frames["embedding"][k].as_py(), np.float64) for k in frames], axis=0
+        )
+        np.testing.assert_allclose(rows.video[i], mean / np.linalg.norm(mean), atol=3e-4)
+        vector = np.array(vectors[row["text"]], np.float64)
+        np.testing.assert_allclose(rows.text[i], vector / np.linalg.norm(vector), atol=3e-4)
+        assert row["frames"] == len(frames) == 10
+        assert row["tokens"] == len(row["text"].split()) + 2
+    assert rows.valid.all()
+    assert (rows.planned, rows.drops, rows.samples) == (4, {}, 10)
+
+
+def test_columns_say_where_a_row_comes_from(parts: PartStore) -> None:
+    fake = write(parts)
+    rows = assemble(fake, parts).table.to_pylist()
+    found = rows[0]
+    shown = {
+        "dataset": "egoexo4d",
+        "take_uid": "take-a",
+        "take_name": "name of take-a",
+        "participant": "egoexo4d:p-take-a",
+        "split": "train",
+        "label": "cooking",
+        "task_family": "Cooking",
+        "narration_ns": 200_000_000,
+        "text": "opens the door",
+        "text_raw": "C opens the door.",
+        "text_source": "atomic_descriptions",
+        "pass_uid": "pass-1",
+        "has_imu": True,
+        "has_video": True,
+        "has_text": True,
+        "imu_stream": "imu-right",
+        "imu_frame": "device",
+        "video_variant": "448",
+        "decoder": "pyav",
+        "clock_uncertainty_ns": 33_333_333,
+        "duplicate_index": 0,
+        "overlaps": 0,
+        "same_window": 0,
+    }
+    assert {name: found[name] for name in shown} == shown
+    assert sorted(row["duplicate_index"] for row in rows[1:3]) == [0, 1]
+    assert [row["same_window"] for row in rows] == [0, 1, 1, 0]
+
+
+def test_take_lag_is_measured_once_for_the_whole_take(parts: PartStore) -> None:
+    fake = write(parts)
+    rows = assemble(fake, parts).table
+    t_ns = fake.imu["t_ns"].to_numpy()
+    gyro = np.stack([fake.imu[name].to_numpy() for name in IMU_CHANNELS[3:]], axis=1)
+    motion = np.stack(
+        [fake.frames[name].to_numpy(zero_copy_only=False) for name in ("motion_dx", "motion_dy")],
+        axis=1,
+    )
+    wanted = measure_lag(
+        gyro_t_ns=t_ns,
+        gyro_rad_s=gyro.astype(np.float64),
+        motion_t_ns=fake.frames["t_ns"].to_numpy(),
+        motion=motion.astype(np.float64),
+    )
+    assert wanted.lag_ns is None  # random numbers hold no lag
+    assert rows["take_lag_ns"].null_count == len(rows)
+    assert set(rows["take_lag_r2"].to_pylist()) == {float(np.float32(round(wanted.r2, 3)))}
+
+
+def test_lag_is_kept_to_the_millisecond(parts: PartStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit = SyncAudit(lag_ns=-61_499_999, r2=0.45649)
+    monkeypatch.setattr("pipelines.stores.assemble.measure_lag", lambda **_: audit)
+    rows = assemble(write(parts), parts).table
+    assert set(rows["take_lag_ns"].to_pylist()) == {-61_000_000}
+    assert set(rows["take_lag_r2"].to_pylist()) == {float(np.float32(0.456))}
+
+
+@pytest.mark.parametrize(
+    ("fault", "drops"),
+    [
+        pytest.param({"invalid": [14]}, {"imu_gap": 2}, id="imu_gap"),
+        pytest.param({"invalid": range(3)}, {"imu_missing": 1}, id="imu_starts_late"),
+        pytest.param({"missing": [15]}, {}, id="a_tenth_of_frames_may_lack"),
+        pytest.param({"missing": [15, 16]}, {"frames_missing": 2}, id="frames_missing"),
+        pytest.param(
+            {"narrations": [*NARRATIONS, make_narration(3.0, "")]}, {"text_empty": 1}, id="text"
+        ),
+        pytest.param(
+            {"narrations": [*NARRATIONS, make_narration(5.0)]},
+            {"narration_outside_take": 1},
+            id="outside",
+        ),
+    ],
+)
+def test_each_reason_is_provoked(
+    parts: PartStore, fault: dict[str, object], drops: dict[str, int]
+) -> None:
+    fake = write(parts, **fault)
+    rows = assemble(fake, parts)
+    assert rows.drops == drops
+    assert rows.planned == len(fake.prepared.narrations)
+    assert len(rows) == rows.planned - sum(drops.values())
+    assert rows.valid.all()
+    assert rows.imu.shape[0] == rows.video.shape[0] == rows.text.shape[0] == len(rows)
+
+
+def test_what_is_not_required_may_be_absent_and_is_zeros(parts: PartStore) -> None:
+    fake = write(
+        parts, narrations=[*NARRATIONS, make_narration(3.0, "")], invalid=[14], missing=[0, 1]
+    )
+    rows = assemble(fake, parts, segments={"require": []})
+    assert (len(rows), rows.drops) == (5, {})
+    assert rows.valid.tolist() == [
+        [True, False, True],
+        [False, True, True],
+        [False, True, True],
+        [True, True, False],
+        [True, True, True],
+    ]
+    table = rows.table.to_pylist()
+    for i, name in enumerate(("imu", "video", "text")):
+        values = getattr(rows, name)
+        for k, row in enumerate(table):
+            assert row[f"has_{name}"] == rows.valid[k, i]
+            assert bool(values[k].any()) == rows.valid[k, i]
+    assert table[0]["frames"] is None
+    assert table[0]["decoder"] is None
+    assert table[1]["imu_gap_ns"] is None
+    assert table[1]["imu_frame"] is None
+    assert table[3]["tokens"] is None
+
+
+def test_take_without_any_part_keeps_nothing_required(parts: PartStore) -> None:
+    fake = write(parts)
+    bare = replace(fake.prepared, imu_key=None, frames_key=None, text_key=None)
+    rows = assemble(replace(fake, prepared=bare), parts)
+    assert rows.drops == {"imu_missing": 4}
+    assert rows.table.schema.equals(SEGMENT_SCHEMA)
+    assert rows.imu.shape == (0, 6, 10)
+    loose = assemble(replace(fake, prepared=bare), parts, segments={"require": []})
+    assert len(loose) == 4
+    assert not loose.valid.any()
+    assert not loose.imu.any()
+    assert loose.table["take_lag_ns"].null_count == 4
+
+
+def test_stride_needs_no_text(parts: PartStore) -> None:
+    fake = write(parts, narrations=[])
+    rows = assemble(fake, parts, segments={"policy": "stride"})
+    assert rows.table["start_ns"].to_pylist() == [k * NS_PER_S for k in range(5)]
+    assert rows.valid.tolist() == [[True, True, False]] * 5
+    assert not rows.text.any()
+    for name in ("narration_ns", "text", "text_raw", "text_source", "pass_uid", "tokens"):
+        assert rows.table[name].null_count == 5, name
+
+
+def test_nothing_planned_reads_no_part(tmp_path: Path, parts: PartStore) -> None:
+    fake = write(parts, narrations=[])
+    for kind in ("imu", "frames"):
+        parts.path(kind, getattr(fake.prepared, f"{kind}_key")).unlink()
+    rows = assemble(fake, parts)
+    assert (len(rows), rows.planned, rows.drops) == (0, 0, {})
+
+
+def test_damaged_part_is_named(parts: PartStore) -> None:
+    fake = write(parts)
+    assert fake.prepared.frames_key is not None
+    path = parts.path("frames", fake.prepared.frames_key)
+    data = bytearray(path.read_bytes())
+    at = data.find(np.array(fake.frames["embedding"][20].as_py(), np.float16).tobytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StoreDamagedError, match="part must match its digest"):
+        assemble(fake, parts)
+
+
+def test_block_of_windows_equals_the_slice_of_all(parts: PartStore) -> None:
+    fake = write(parts, invalid=[14])
+    rows = assemble(fake, parts, segments={"require": []})
+    np.testing.assert_array_equal(rows.imu_block(1, 3), rows.imu[1:3])
+    assert rows.imu_block(2, 2).shape == (0, 6, 10)
+
+
+def test_sentences_are_found_by_the_hash_of_their_utf8(parts: PartStore) -> None:
+    fake = write(parts, narrations=[make_narration(1.0, "öffnet die Tür")])
+    assert fake.text["text_sha256"][0].as_py() == sha256_hex("öffnet die Tür".encode())
+    assert assemble(fake, parts).valid.all()

@@ -1,0 +1,96 @@
+"""The config refuses what it does not know, in one sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import PrepConfig, load_config
+from schemas.errors import UsageError
+
+BASE = {"dataset.name": "egoexo4d", "dataset.root": "/data", "store.uri": "/store"}
+
+
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "prep.yaml"
+    path.write_text(
+        "dataset: {name: egoexo4d, root: /d}\nstore: {uri: /s}\nsegments: {length_ms: 4000}\n"
+    )
+    config = load_config(path, overrides={"segments.length_ms": 3000})
+    assert config.segments.length_ns == 3_000_000_000
+    assert config.parts_root == Path("/s/parts")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"segments.lenght_ms": 1}, r"segments\.lenght_ms: Extra inputs are not permitted"),
+        ({"imu.rate_hz": "0"}, r"imu\.rate_hz: .*rate must be positive, got '0'"),
+        ({"imu.rate_hz": "30000/1001"}, r"whole number of nanoseconds a step"),
+        ({"splits.shares": [0.5, 0.2, 0.2]}, r"splits\.shares: .*sum to 1"),
+        ({"max_quarantine": 2}, r"max_quarantine: .*less than or equal to 1"),
+        ({"dataset": 3}, r"dataset: "),
+    ],
+)
+def test_a_wrong_field_is_named(overrides: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        load_config(None, overrides={**BASE, **overrides})
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        pytest.param("- a\n", "must be a mapping", id="list"),
+        pytest.param("a: [\n", "must be YAML", id="broken"),
+        pytest.param("dataset: {name: egoexo4d}\n", r"dataset\.root: Field required", id="missing"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "prep.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=sentence):
+        load_config(path, overrides={})
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"config file must exist, got .*gone\.yaml"):
+        load_config(tmp_path / "gone.yaml", overrides={})
+
+
+def test_identity_holds_no_path_and_no_executor() -> None:
+    config = load_config(None, overrides={**BASE, "encoder.name": "/models/tiny"})
+    other = load_config(
+        None,
+        overrides={
+            **BASE,
+            "dataset.root": "/x",
+            "store.uri": "/y",
+            "encoder.name": "/z/tiny",
+            "encoder.device": "cpu",
+            "execution.executor": "dask",
+            "execution.workers": 9,
+            "max_quarantine": 0.9,
+        },
+    )
+    assert config.identity() == other.identity()
+    assert config.identity()["encoder"]["name"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("policy", "require", "required"),
+    [
+        ("narration", None, ("imu", "video", "text")),
+        ("stride", None, ("imu", "video")),
+        ("stride", ("imu",), ("imu",)),
+    ],
+)
+def test_required_modalities_follow_the_policy(
+    policy: str, require: tuple[str, ...] | None, required: tuple[str, ...]
+) -> None:
+    config = PrepConfig.model_validate(
+        {
+            "dataset": {"name": "egoexo4d", "root": "/d"},
+            "store": {"uri": "/s"},
+            "segments": {"policy": policy, "require": require},
+        }
+    )
+    assert config.segments.required == required

@@ -1,3 +1,254 @@
-"""The primus-prep program."""
+"""The primus-prep program: arguments in, exit codes and one-line errors out."""
 
-__all__: list[str] = []
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows import commands
+from schemas.errors import PrimusError
+
+__all__ = ["main"]
+
+_EXIT_CODES = (
+    "exit codes: 0 done; 1 failed; 2 wrong usage or config; "
+    "3 too many takes quarantined, nothing published"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run primus-prep and return its exit code."""
+    parser = _make_parser()
+    args = parser.parse_args(argv)
+    if args.handler is None:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        code: int = args.handler(args)
+    except PrimusError as error:
+        if args.debug:
+            traceback.print_exc()
+        sys.stderr.write(f"primus-prep: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("primus-prep: interrupted; run it again to go on where it stopped\n")
+        return 1
+    except Exception as error:
+        # A batch job wants one line; --debug shows the rest.
+        if args.debug:
+            traceback.print_exc()
+        sys.stderr.write(f"primus-prep: {type(error).__name__}: {error} (--debug shows where)\n")
+        return 1
+    return code
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="primus-prep",
+        description="Turn egocentric recordings into versioned stores of synchronized triplets.",
+        epilog=_EXIT_CODES,
+    )
+    parser.set_defaults(handler=None, debug=False)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    add = parser.add_subparsers(metavar="COMMAND", title="commands").add_parser
+    _add_synth(
+        add(
+            "synth",
+            **_texts(
+                "write a synthetic dataset in the real on-disk layout",
+                "primus-prep synth data --dataset egoexo4d --takes 8 --seconds 20 --seed 0",
+            ),
+        )
+    )
+    _add_make_encoder(
+        add(
+            "make-encoder",
+            **_texts(
+                "write a CLIP of random weights for offline runs",
+                "primus-prep make-encoder encoder --preset tiny --seed 0",
+            ),
+        )
+    )
+    _add_inventory(
+        add(
+            "inventory",
+            **_texts(
+                "takes, streams and sizes of a dataset, before any work",
+                "primus-prep inventory --dataset egoexo4d --root data",
+            ),
+        )
+    )
+    _add_run(
+        add(
+            "run",
+            **_texts(
+                "takes to a published store version",
+                "primus-prep run --dataset egoexo4d --root data --store store --encoder encoder",
+                "primus-prep run --config prep.yaml --set segments.policy=stride --executor dask",
+            ),
+        )
+    )
+    _add_store(
+        add(
+            "store",
+            **_texts(
+                "look at a store and its versions",
+                "primus-prep store ls store",
+                "primus-prep store verify store@latest",
+                "primus-prep store tag store@0123456789abcdef paper",
+            ),
+        )
+    )
+    _add_mask(
+        add(
+            "mask",
+            **_texts(
+                "add a named mask to a version",
+                "primus-prep mask store@latest --name tenth --keep 0.1 --seed 0",
+            ),
+        )
+    )
+    _add_report(
+        add(
+            "report",
+            **_texts(
+                "one self-contained HTML page about a version",
+                "primus-prep report store@latest --out report.html",
+            ),
+        )
+    )
+    _add_demo(
+        add(
+            "demo",
+            **_texts(
+                "the whole road on synthetic data, offline", "primus-prep demo --out demo-out"
+            ),
+        )
+    )
+    return parser
+
+
+def _texts(what: str, *examples: str) -> dict[str, object]:
+    shown = "\n".join(f"  {example}" for example in examples)
+    return {
+        "help": what,
+        "description": f"{what[0].upper()}{what[1:]}.",
+        "epilog": f"examples:\n{shown}\n\n{_EXIT_CODES}",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _finish(parser: argparse.ArgumentParser, handler: commands.Handler, *, json: bool) -> None:
+    parser.set_defaults(handler=handler)
+    # SUPPRESS: a --debug given before the command is not reset by the command's own default.
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
+    )
+    if json:
+        parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def _add_synth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dest", type=Path, metavar="DEST", help="folder to write")
+    parser.add_argument("--dataset", choices=["egoexo4d"], default="egoexo4d")
+    parser.add_argument("--takes", type=int, default=8, metavar="N")
+    parser.add_argument("--seconds", type=float, default=40.0, metavar="S", help="length of a take")
+    parser.add_argument("--participants", type=int, default=4, metavar="P")
+    parser.add_argument("--seed", type=int, default=0, metavar="K")
+    parser.add_argument(
+        "--full-size",
+        choices=["none", "one", "all"],
+        default="none",
+        help="takes that also get the 1408-px file",
+    )
+    parser.add_argument(
+        "--faults", default="", metavar="NAME,...", help="faults to plant, one take each"
+    )
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
+    _finish(parser, commands.run_synth, json=True)
+
+
+def _add_make_encoder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dest", type=Path, metavar="DEST", help="folder to write")
+    parser.add_argument("--preset", choices=["tiny", "vit-b-32"], default="tiny")
+    parser.add_argument("--seed", type=int, default=0, metavar="K")
+    _finish(parser, commands.run_make_encoder, json=True)
+
+
+def _add_inventory(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset", required=True, choices=["egoexo4d", "gopro"])
+    parser.add_argument("--root", required=True, type=Path, metavar="DIR")
+    _finish(parser, commands.run_inventory, json=True)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="F", help="YAML file")
+    parser.add_argument("--dataset", choices=["egoexo4d", "gopro"], help="dataset.name")
+    parser.add_argument("--root", metavar="DIR", help="dataset.root")
+    parser.add_argument("--store", metavar="URI", help="store.uri")
+    parser.add_argument("--encoder", metavar="NAME_OR_DIR", help="encoder.name")
+    parser.add_argument(
+        "--executor", choices=["inline", "threads", "dask"], help="execution.executor"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="execution.workers")
+    parser.add_argument("--dask-address", metavar="A", help="execution.dask_address")
+    parser.add_argument("--limit", type=int, metavar="N", help="dataset.limit")
+    parser.add_argument("--tag", metavar="T", help="store.tag")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="any field of the config, such as segments.policy=stride; may be repeated",
+    )
+    _finish(parser, commands.run_run, json=True)
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(handler=None)
+    add = parser.add_subparsers(metavar="ACTION", required=True).add_parser
+    for name, what, handler in (
+        ("ls", "versions and tags of a store", commands.run_store_ls),
+        ("show", "what a version holds", commands.run_store_show),
+        ("verify", "check every byte and count of a version", commands.run_store_verify),
+        ("tag", "point a tag at a version", commands.run_store_tag),
+    ):
+        action = add(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        action.add_argument("ref", metavar="URI" if name == "ls" else "URI[@REF]")
+        if name == "tag":
+            action.add_argument("tag", metavar="TAG")
+        _finish(action, handler, json=True)
+
+
+def _add_mask(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="URI[@REF]")
+    parser.add_argument("--name", required=True, help="of the mask; same form as a tag")
+    parser.add_argument("--keep", required=True, type=float, metavar="SHARE")
+    parser.add_argument("--modalities", default="video,text", help="hidden together")
+    parser.add_argument("--unit", choices=["segment", "take", "participant"], default="segment")
+    parser.add_argument("--seed", type=int, default=0, metavar="K")
+    parser.add_argument("--exact", action="store_true", help="exact counts in each label")
+    _finish(parser, commands.run_mask, json=True)
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="URI[@REF]")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE.html")
+    parser.add_argument(
+        "--details", type=int, default=24, metavar="N", help="segments shown in full"
+    )
+    _finish(parser, commands.run_report, json=True)
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
+    parser.add_argument("--takes", type=int, default=32, metavar="N")
+    parser.add_argument("--seconds", type=float, default=40.0, metavar="S")
+    parser.add_argument("--seed", type=int, default=0, metavar="K")
+    _finish(parser, commands.run_demo, json=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

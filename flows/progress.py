@@ -1,0 +1,58 @@
+"""Progress a person can follow: a bar on a terminal, a line every few seconds elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+__all__ = ["Progress"]
+
+_LINE_EVERY_S = 5.0
+
+
+class Progress:
+    """Counts units of long work on stderr; a context manager.
+
+    Args:
+        what: named in front of the bar.
+        total: units to come.
+        unit: plural name of a unit.
+    """
+
+    def __init__(self, what: str, *, total: int, unit: str) -> None:
+        self._what, self._total, self._unit = what, total, unit
+        self._done = 0
+        self._began = self._last_line = time.monotonic()
+        self._bar: tqdm[None] | None = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=total, desc=what, unit=f" {unit}", leave=False)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def to(self, done: int) -> None:
+        """Report that ``done`` units are finished in all."""
+        if self._bar is not None:
+            self._bar.update(done - self._done)
+        now = time.monotonic()
+        self._done = done
+        due = now - self._last_line >= _LINE_EVERY_S
+        if self._bar is None and (due or (done == self._total and now - self._began > 2)):
+            self._last_line = now
+            elapsed = now - self._began
+            left = elapsed / done * (self._total - done) if done else float("nan")
+            sys.stderr.write(
+                f"{self._what}: {done}/{self._total} {self._unit}, "
+                f"{elapsed:.0f} s gone, about {left:.0f} s left\n"
+            )
+            sys.stderr.flush()

@@ -1,0 +1,310 @@
+"""One take from its files to its three parts, and what became of it."""
+
+import os
+import re
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from pipelines.config import PrepConfig
+from pipelines.datasets.base import Catalogue, DatasetReader
+from pipelines.datasets.registry import open_reader
+from pipelines.encoders.base import FrozenEncoder
+from pipelines.encoders.registry import open_encoder
+from pipelines.parts.frames import write_frames_part
+from pipelines.parts.imu import write_imu_part
+from pipelines.parts.keys import frames_key, imu_key, read_source, take_path, text_key
+from pipelines.parts.store import PartKind, PartStore
+from pipelines.parts.text import write_text_part
+from pipelines.segments.policies import plan_segments
+from pipelines.stores.files import write_atomic
+from pipelines.text.clean import clean_text
+from schemas.embedding import EmbeddingSpec
+from schemas.errors import TakeError, UsageError
+from schemas.manifest import SourceEntry
+from schemas.narration import Narration
+from schemas.store import canonical_json, sha256_hex
+from schemas.take import Take
+from schemas.time import Interval
+
+__all__ = [
+    "TakeOutcome",
+    "clean_narrations",
+    "cores_per_worker",
+    "prepare_batch",
+    "prepare_take",
+    "read_limited_catalogue",
+    "state_path",
+]
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+
+
+class TakeOutcome(BaseModel):
+    """What became of one take; small enough to travel between processes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    take_uid: str
+    status: Literal["ready", "empty", "quarantined"]
+    """empty: no segment is planned in it, so nothing was computed."""
+    reason: str = ""
+    detail: str = ""
+    segments: int = 0
+    """Planned segments and planned drops; under a quarantine the take's narrations."""
+    end_ns: int = 0
+    """The take spans [0, end_ns) of its clock."""
+    clock_uncertainty_ns: int = 0
+    keys: dict[str, str] = {}
+    """Part keys by kind; a kind the take lacks is absent."""
+    sources: tuple[SourceEntry, ...] = ()
+    computed: bool = False
+    """Whether any part had to be made; False when all were there already."""
+    seconds: dict[str, float] = {}
+
+
+def clean_narrations(
+    narrations: Sequence[Narration], *, config: PrepConfig
+) -> tuple[Narration, ...]:
+    """Return the narrations with their cleaned sentences filled in."""
+    rule = config.text.cleaning
+    return tuple(replace(n, text=clean_text(n.text_raw, rule=rule)) for n in narrations)
+
+
+def read_limited_catalogue(reader: DatasetReader, *, limit: int | None) -> Catalogue:
+    """Return the dataset's catalogue, of its first ``limit`` takes if one is set."""
+    catalogue = reader.read_catalogue()
+    return catalogue if limit is None else replace(catalogue, takes=catalogue.takes[:limit])
+
+
+def state_path(parts_root: Path, take_uid: str) -> Path:
+    """Return where a take's quarantine record lies; a uid that is no safe file name is hashed."""
+    safe = _SAFE_NAME.fullmatch(take_uid) is not None
+    name = take_uid if safe else sha256_hex(take_uid.encode())
+    return parts_root / "state" / f"{name}.json"
+
+
+def prepare_batch(
+    config: PrepConfig, take_uids: Sequence[str], *, torch_threads: int | None = None
+) -> Iterator[TakeOutcome]:
+    """Prepare some takes one after the other; a bad one is quarantined and the rest go on.
+
+    Reader, catalogue and encoder are opened once a process.
+    """
+    if torch_threads is not None and torch.get_num_threads() != torch_threads:
+        torch.set_num_threads(torch_threads)
+    reader, catalogue, by_uid = _opened(config.model_dump_json())
+    encoder = open_encoder(config.encoder)
+    parts = PartStore(config.parts_root)
+    for take_uid in take_uids:
+        take = by_uid[take_uid]
+        narrations = catalogue.narrations.get(take_uid, ())
+        fault = catalogue.faults.get(take_uid)
+        try:
+            outcome = (
+                _quarantine(take, narrations, fault)
+                if fault is not None
+                else prepare_take(
+                    take,
+                    narrations=clean_narrations(narrations, config=config),
+                    reader=reader,
+                    encoder=encoder,
+                    parts=parts,
+                    config=config,
+                )
+            )
+        except TakeError as error:
+            outcome = _quarantine(take, narrations, error)
+        except UsageError:
+            raise
+        except Exception as error:
+            # One bad take never costs the night; the record says what happened and where.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            detail = f"{type(error).__name__}: {error} [{Path(place.filename).name}:{place.lineno}]"
+            outcome = _quarantine(take, narrations, TakeError("unexpected_error", detail))
+        outcome = _without_root(outcome, root=config.dataset.root)
+        record = state_path(config.parts_root, take_uid)
+        if outcome.status == "quarantined":
+            write_atomic(record, canonical_json(outcome.model_dump(mode="json")))
+        else:
+            record.unlink(missing_ok=True)
+        yield outcome
+
+
+def prepare_take(
+    take: Take,
+    *,
+    narrations: Sequence[Narration],
+    reader: DatasetReader,
+    encoder: FrozenEncoder,
+    parts: PartStore,
+    config: PrepConfig,
+) -> TakeOutcome:
+    """Make whichever of the take's parts are not there yet.
+
+    Args:
+        take: as the catalogue has it.
+        narrations: of this take, cleaned.
+        reader: of the take's dataset.
+        encoder: frozen video and text encoder.
+        parts: where the parts lie.
+        config: of the run.
+
+    Raises:
+        TakeError: if the take's data does not allow it.
+    """
+    root = config.dataset.root
+    clock = reader.read_clock(take)
+    plan = plan_segments(
+        take,
+        narrations=narrations,
+        span=clock.span,
+        clock_uncertainty_ns=clock.uncertainty_ns,
+        config=config.segments,
+    )
+    if plan.rows.is_empty():
+        # Nothing of it can be stored, so nothing expensive is done; its drops still count.
+        status: Literal["ready", "empty"] = "ready" if plan.planned else "empty"
+        return TakeOutcome(
+            take_uid=take.take_uid,
+            status=status,
+            segments=plan.planned,
+            end_ns=clock.span.end_ns,
+            clock_uncertainty_ns=clock.uncertainty_ns,
+        )
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "fingerprint"):
+        sources = _read_sources(take, root=root)
+    keys = _part_keys(
+        take, sources=sources, narrations=narrations, config=config, spec=encoder.spec
+    )
+    computed = False
+    for kind, key in keys.items():
+        if parts.has(kind, key):
+            continue
+        computed = True
+        with _timed(seconds, kind):
+            _write_part(
+                kind,
+                key,
+                take=take,
+                narrations=narrations,
+                span=clock.span,
+                reader=reader,
+                encoder=encoder,
+                parts=parts,
+                config=config,
+            )
+    return TakeOutcome(
+        take_uid=take.take_uid,
+        status="ready",
+        segments=plan.planned,
+        end_ns=clock.span.end_ns,
+        clock_uncertainty_ns=clock.uncertainty_ns,
+        keys=dict(keys),
+        sources=tuple(sources.values()),
+        computed=computed,
+        seconds=seconds,
+    )
+
+
+def _write_part(
+    kind: PartKind,
+    key: str,
+    *,
+    take: Take,
+    narrations: Sequence[Narration],
+    span: Interval,
+    reader: DatasetReader,
+    encoder: FrozenEncoder,
+    parts: PartStore,
+    config: PrepConfig,
+) -> None:
+    if kind == "imu":
+        recording = reader.read_imu(take, reader.read_clock(take))
+        write_imu_part(parts, key, recording=recording, span=span, config=config.imu)
+    elif kind == "frames" and take.video is not None:
+        path = take_path(config.dataset.root, take.video.path)
+        write_frames_part(parts, key, path=path, span=span, config=config.video, encoder=encoder)
+    else:
+        write_text_part(parts, key, texts=_unique_texts(narrations), encoder=encoder)
+
+
+def _read_sources(take: Take, *, root: Path) -> dict[str, SourceEntry]:
+    paths = [
+        *((take.imu.path,) if take.imu is not None else ()),
+        *((take.video.path,) if take.video is not None else ()),
+        *take.clock_paths,
+    ]
+    unique = dict.fromkeys(paths)
+    return {path: read_source(root, take.take_uid, path) for path in unique}
+
+
+def _part_keys(
+    take: Take,
+    *,
+    sources: Mapping[str, SourceEntry],
+    narrations: Sequence[Narration],
+    config: PrepConfig,
+    spec: EmbeddingSpec,
+) -> dict[PartKind, str]:
+    keys: dict[PartKind, str] = {}
+    if take.imu is not None:
+        # The clock rests on the video's frame count too, so every source enters.
+        keys["imu"] = imu_key(list(sources.values()), config=config, take=take)
+    if take.video is not None:
+        video = [sources[take.video.path]]
+        keys["frames"] = frames_key(video, config=config, take=take, encoder=spec)
+    if texts := _unique_texts(narrations):
+        keys["text"] = text_key([sha256_hex(t.encode()) for t in texts], encoder=spec)
+    return keys
+
+
+def _unique_texts(narrations: Sequence[Narration]) -> list[str]:
+    return sorted({n.text for n in narrations if n.text})
+
+
+def _quarantine(take: Take, narrations: Sequence[Narration], fault: TakeError) -> TakeOutcome:
+    return TakeOutcome(
+        take_uid=take.take_uid,
+        status="quarantined",
+        reason=fault.code,
+        detail=f"{fault.detail} [take={take.take_name}]",
+        segments=len(narrations),
+    )
+
+
+def _without_root(outcome: TakeOutcome, *, root: Path) -> TakeOutcome:
+    # The quarantine table is part of a version's identity: no path of this machine belongs in it.
+    detail = outcome.detail
+    for prefix in {f"{root.resolve()}/", f"{root}/"}:
+        detail = detail.replace(prefix, "")
+    return outcome.model_copy(update={"detail": detail})
+
+
+@lru_cache(maxsize=2)
+def _opened(config_json: str) -> tuple[DatasetReader, Catalogue, dict[str, Take]]:
+    config = PrepConfig.model_validate_json(config_json)
+    reader = open_reader(config.dataset, imu=config.imu, video=config.video)
+    catalogue = read_limited_catalogue(reader, limit=config.dataset.limit)
+    return reader, catalogue, {take.take_uid: take for take in catalogue.takes}
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+def cores_per_worker(workers: int) -> int:
+    """Return how many threads torch may use in each of ``workers`` on this machine."""
+    return max(1, (os.cpu_count() or 1) // workers)

@@ -1,0 +1,3 @@
+"""Open published versions and choose rows of them."""
+
+__all__: list[str] = []

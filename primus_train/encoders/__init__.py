@@ -1,0 +1,3 @@
+"""IMU encoders."""
+
+__all__: list[str] = []

@@ -1,0 +1,119 @@
+"""The IMU encoder of PRIMUS: stacked convolutions, a GRU, and two linear heads.
+
+Das et al., "PRIMUS: Pretraining IMU Encoders with Multimodal Self-Supervision", ICASSP 2025,
+Fig. 2. The text says MLP heads; its 1.4 M parameters are one linear layer each.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Embeddings", "GruAxis", "Representation", "StackedRnn", "published_encoder_state"]
+
+GruAxis = Literal["channel", "time"]
+Representation = Literal["multimodal", "unimodal", "backbone"]
+
+WIDTH: Final = 512
+"""Length of the backbone's state and of both heads' outputs."""
+FILTERS: Final = 32
+BINS: Final = 32
+_PUBLISHED_PREFIX: Final = "imu_encoder."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embeddings:
+    """What the encoder says of a batch of windows; none is normalised.
+
+    Attributes:
+        backbone: (B, 512) the GRU's last state.
+        unimodal: (B, 512) from the head of the self-supervised terms.
+        multimodal: (B, 512) from the head of the multimodal terms.
+    """
+
+    backbone: Tensor
+    unimodal: Tensor
+    multimodal: Tensor
+
+    def get(self, representation: Representation) -> Tensor:
+        """Return the (B, 512) embedding that ``representation`` names."""
+        value: Tensor = getattr(self, representation)
+        return value
+
+
+class _Block(nn.Module):
+    """A dilated convolution without bias, then a pooling layer, over time."""
+
+    def __init__(self, in_channels: int, *, kernel_size: int, pool: nn.Module) -> None:
+        super().__init__()
+        convolution = nn.Conv1d(
+            in_channels, FILTERS, kernel_size=kernel_size, dilation=2, bias=False
+        )
+        self.net = nn.Sequential(convolution, pool)
+
+    def forward(self, x: Tensor) -> Tensor:  # x: (B, C, T)
+        out: Tensor = self.net(x)
+        return out
+
+
+class StackedRnn(nn.Module):
+    """Encode windows (B, 6, T) as 512 numbers a head; T = 250 is 5 s at 50 Hz.
+
+    Args:
+        channels: C, a multiple of 2: the input normalisation has one group a sensor.
+        gru_axis: ``channel`` runs the GRU over the 32 filters with the 32 pooled time bins as
+            features, as the published weights need; ``time`` runs it over the bins.
+    """
+
+    def __init__(self, *, channels: int = 6, gru_axis: GruAxis = "channel") -> None:
+        super().__init__()
+        self.gru_axis = gru_axis
+        # The indices and names are those of the published checkpoints.
+        self.backbone = nn.Sequential(
+            nn.GroupNorm(2, channels),
+            _Block(channels, kernel_size=10, pool=nn.MaxPool1d(3)),
+            _Block(FILTERS, kernel_size=5, pool=nn.MaxPool1d(3)),
+            _Block(FILTERS, kernel_size=5, pool=nn.AdaptiveAvgPool1d(BINS)),
+            nn.GroupNorm(4, FILTERS),
+            nn.GRU(input_size=BINS, hidden_size=WIDTH, batch_first=True),
+        )
+        self.ssl_head = nn.Linear(WIDTH, WIDTH)
+        self.mmcl_head = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Embeddings:
+        """Return the embeddings of windows ``x`` (B, C, T)."""
+        for index in range(5):
+            x = self.backbone[index](x)
+        # (B, filters, bins): batch_first makes axis 1 the sequence.
+        sequence = x if self.gru_axis == "channel" else x.transpose(1, 2)
+        _, last = self.backbone[5](sequence)
+        state = last[0]
+        return Embeddings(
+            backbone=state, unimodal=self.ssl_head(state), multimodal=self.mmcl_head(state)
+        )
+
+
+def published_encoder_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the encoder's state dict from a published Lightning checkpoint.
+
+    Args:
+        checkpoint: with a ``state_dict`` whose encoder keys start with ``imu_encoder.``; other
+            entries are passed over.
+
+    Raises:
+        ValueError: if no key has that prefix.
+    """
+    tensors: Mapping[str, Tensor] = checkpoint.get("state_dict", checkpoint)
+    state = {
+        name.removeprefix(_PUBLISHED_PREFIX): torch.as_tensor(value)
+        for name, value in tensors.items()
+        if name.startswith(_PUBLISHED_PREFIX)
+    }
+    if not state:
+        raise ValueError(
+            f"checkpoint must hold keys that start with {_PUBLISHED_PREFIX!r}, "
+            f"got {sorted(tensors)[:3]}"
+        )
+    return state

@@ -1,0 +1,3 @@
+"""Contrastive losses and their temperatures."""
+
+__all__: list[str] = []

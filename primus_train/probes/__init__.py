@@ -1,0 +1,3 @@
+"""Small classifiers on frozen encoders."""
+
+__all__: list[str] = []

@@ -1,0 +1,129 @@
+"""Windows as vectors: run an encoder over rows of a store, a block at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from primus_train.checkpoint import read_checkpoint
+from primus_train.config import FitConfig
+from primus_train.data.store import StoreData
+from primus_train.encoders.stacked_rnn import Embeddings
+from primus_train.files import file_sha256
+from primus_train.objectives.primus import PrimusObjective
+from primus_train.seeds import seeded_init
+from schemas.errors import UsageError
+
+__all__ = ["Pretrained", "embed_rows", "imu_spec", "make_objective", "read_pretrained"]
+
+BLOCK = 256
+"""Windows encoded at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pretrained:
+    """A trained (or, on request, untrained) objective read from a checkpoint, in eval mode."""
+
+    objective: PrimusObjective
+    config: FitConfig
+    meta: dict[str, Any]
+    sha256: str
+    untrained: bool
+
+    def check_fits(self, store: StoreData) -> None:
+        """Refuse a store whose windows are not like those the encoder was trained on.
+
+        Raises:
+            UsageError: if channels, units or rate differ.
+        """
+        trained, given = self.meta["imu"], imu_spec(store)
+        for field in ("channels", "units", "rate_hz"):
+            if trained[field] != given[field]:
+                raise UsageError(
+                    f"imu {field} must be as in pretraining, {trained[field]}, got {given[field]} "
+                    f"[version={store.version}]"
+                )
+
+
+def imu_spec(store: StoreData) -> dict[str, Any]:
+    """Return what the store's IMU windows are, as JSON."""
+    spec: dict[str, Any] = store.manifest.imu.model_dump(mode="json")
+    return spec
+
+
+def make_objective(
+    config: FitConfig, *, channels: int, video_width: int, text_width: int
+) -> PrimusObjective:
+    """Return an objective whose first weights depend on ``config.seed`` alone."""
+    with seeded_init(config.seed):
+        return PrimusObjective(
+            config, channels=channels, video_width=video_width, text_width=text_width
+        )
+
+
+def read_pretrained(path: Path, *, untrained: bool = False) -> Pretrained:
+    """Return the encoder of a checkpoint; ``untrained`` gives it its first weights back.
+
+    Args:
+        path: a checkpoint file.
+        untrained: build the encoder of the same config and seed, and leave it as it starts.
+    """
+    checkpoint = read_checkpoint(path)
+    config = FitConfig.model_validate(checkpoint.meta["config"])
+    widths = checkpoint.meta["widths"]
+    objective = make_objective(
+        config,
+        channels=len(checkpoint.meta["imu"]["channels"]),
+        video_width=widths["video"],
+        text_width=widths["text"],
+    )
+    objective.bank = None  # of use in training only, and left out of the best checkpoint
+    if not untrained:
+        state = {n: t for n, t in checkpoint.part("model").items() if not n.startswith("bank.")}
+        objective.load_state_dict(state)
+    return Pretrained(
+        objective=objective.eval(),
+        config=config,
+        meta=checkpoint.meta,
+        sha256=file_sha256(path),
+        untrained=untrained,
+    )
+
+
+@torch.no_grad()
+def embed_rows(
+    objective: PrimusObjective,
+    store: StoreData,
+    rows: npt.NDArray[np.int64],
+    *,
+    on_rows: Callable[[int], None] | None = None,
+) -> Embeddings:
+    """Return the embeddings of the IMU windows of ``rows`` (n,), on the objective's device.
+
+    Args:
+        objective: in eval mode.
+        store: the version in memory.
+        rows: rows with a valid IMU window.
+        on_rows: called with the number of rows done so far.
+    """
+    device = next(objective.parameters()).device
+    done: list[Embeddings] = []
+    for start in range(0, len(rows), BLOCK):
+        windows = store.imu[torch.from_numpy(rows[start : start + BLOCK])].to(device)
+        done.append(objective.encoder(windows))
+        if on_rows is not None:
+            on_rows(start + len(windows))
+
+    def joined(parts: list[Tensor]) -> Tensor:
+        return torch.cat(parts) if parts else torch.empty(0, 512, device=device)
+
+    return Embeddings(
+        backbone=joined([e.backbone for e in done]),
+        unimodal=joined([e.unimodal for e in done]),
+        multimodal=joined([e.multimodal for e in done]),
+    )

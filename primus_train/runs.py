@@ -1,0 +1,131 @@
+"""A pretraining run's folder: what it is of, whether it is finished, and its record."""
+
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from primus_train.config import FitConfig
+from primus_train.data.store import open_store
+from primus_train.data.version import identify_store
+from primus_train.files import read_json, write_json
+from primus_train.loop import BEST, LAST, FitState, pretrain
+from schemas.errors import UsageError
+
+__all__ = ["RUN", "fit", "pick_device"]
+
+RUN: Final = "run.json"
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: if CUDA is asked for and absent, or the name is another.
+    """
+    if name not in {"auto", "cpu", "cuda"}:
+        raise UsageError(f"device must be auto, cpu or cuda, got {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device cuda needs a CUDA build of torch and a CUDA device, found none")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _clear(out: Path) -> None:
+    for name in (RUN, LAST, BEST, "metrics.jsonl"):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / "tensorboard", ignore_errors=True)
+
+
+def _earlier(out: Path, *, key: str, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+    """Return the record to go on from, None for a fresh start; refuse to mix two runs."""
+    if not (out / RUN).is_file():
+        return None
+    record = read_json(out / RUN)
+    if record["key"] != key and not overwrite:
+        raise UsageError(
+            "run folder must be empty or hold a run of this store version, mask, config and seed; "
+            f"it holds another: give another --out, or --overwrite to replace it [run={out}]"
+        )
+    if record["key"] == key and (record["finished"] or resume):
+        return record
+    if not overwrite:
+        raise UsageError(
+            "run folder holds an unfinished run of this config: give --resume to go on or "
+            f"--overwrite to start anew [run={out}]"
+        )
+    return None
+
+
+def fit(
+    store: str,
+    *,
+    config: FitConfig,
+    out: Path,
+    mask: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    on_step: Callable[[FitState], None] | None = None,
+) -> dict[str, Any]:
+    """Pretrain into a run's folder, or return the record of the finished run that is there.
+
+    Args:
+        store: ``URI[@REF]``.
+        config: the run's config.
+        out: the run's folder; gets run.json beside what training writes.
+        mask: name of a mask of the version.
+        resume: go on with an unfinished run of the same key, if there is one.
+        overwrite: replace whatever run is there.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        on_step: called after every step.
+
+    Returns:
+        The record in run.json, with ``reused`` telling whether it was there before.
+
+    Raises:
+        UsageError: if the folder holds another run, or an unfinished one without ``resume``.
+    """
+    found = identify_store(store, mask=mask)
+    key = config.key(version=found.version, mask_sha256=found.mask_sha256)
+    earlier = _earlier(out, key=key, resume=resume, overwrite=overwrite)
+    if earlier is not None and earlier["finished"]:
+        return {**earlier, "reused": True}
+    where = pick_device(device)
+    data = open_store(found.pinned, mask=mask)
+    if earlier is None:
+        _clear(out)
+    began = time.monotonic()
+    record: dict[str, Any] = {
+        "key": key,
+        "finished": False,
+        "store": {"version": data.version, "mask": mask, "mask_sha256": found.mask_sha256},
+        "objective": "+".join(config.objective.terms),
+        "representation": config.objective.representation,
+        "permute_video": config.data.permute_video,
+        "seed": config.seed,
+        "config": config.model_dump(mode="json"),
+        "device": where.type,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "seconds": 0.0 if earlier is None else earlier["seconds"],
+    }
+    write_json(out / RUN, record)
+    state = pretrain(data, config=config, out=out, device=where, resume=resume, on_step=on_step)
+    record |= {
+        "finished": True,
+        "steps": state.step,
+        "epochs": config.epochs,
+        "train_rows": state.train_rows,
+        "val_rows": state.val_rows,
+        "loss": state.loss,
+        "best": state.best,
+        "seconds": round(time.monotonic() - began + record["seconds"], 3),
+    }
+    write_json(out / RUN, record)
+    return {**record, "reused": False}

@@ -1,0 +1,101 @@
+"""Bad usage gets one sentence and exit code 2; --json leaves stdout to one object."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.cli import main
+from schemas.store import canonical_json, version_id
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    code = main(argv)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def newer_store(tmp_path: Path) -> str:
+    manifest = {"format_version": 99}
+    version = version_id(manifest)
+    folder = tmp_path / "store" / "versions" / version
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_bytes(canonical_json(manifest))
+    return f"{tmp_path / 'store'}@{version}"
+
+
+def test_a_missing_root_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, out, err = run(
+        capsys, "run", "--dataset", "egoexo4d", "--root", str(tmp_path / "gone"),
+        "--store", str(tmp_path / "s"), "--encoder", str(tmp_path), "--executor", "inline",
+    )  # fmt: skip
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert str(tmp_path / "gone") in err
+
+
+def test_an_unknown_key_is_one_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "prep.yaml"
+    path.write_text("dataset: {name: egoexo4d, root: /d}\nstore: {uri: /s}\nvideo: {fps: 10}\n")
+    code, _, err = run(capsys, "run", "--config", str(path))
+    assert code == 2
+    assert err.startswith("primus-prep: video.fps: Extra inputs are not permitted")
+    assert str(path) in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "ref", ["{tmp}/gone", "{tmp}@nothing", "{tmp}@0123456789abcdef", "{tmp}@A B"]
+)
+def test_a_reference_to_nothing_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, ref: str
+) -> None:
+    code, _, err = run(capsys, "store", "show", ref.format(tmp=tmp_path))
+    assert code == 2
+    assert err.count("\n") == 1
+
+
+def test_a_newer_store_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = run(capsys, "store", "show", newer_store(tmp_path))
+    assert code == 2
+    assert "format_version" in err
+    assert "99" in err
+
+
+def test_no_command_prints_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys)
+    assert code == 2
+    assert out == ""
+    assert "commands" in err
+
+
+@pytest.mark.parametrize("setting", ["novalue", "=3", "video.step_ms=[1"])
+def test_a_malformed_setting_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, setting: str
+) -> None:
+    code, _, err = run(capsys, "run", "--store", str(tmp_path), "--set", setting)
+    assert code == 2
+    assert "--set" in err
+
+
+def test_an_unexpected_error_is_one_line_unless_debugging(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError("disk on fire")
+
+    monkeypatch.setattr("pipelines.encoders.make_encoder.make_encoder", fail)
+    code, _, err = run(capsys, "make-encoder", str(tmp_path / "e"))
+    assert code == 1
+    assert err == "primus-prep: RuntimeError: disk on fire (--debug shows where)\n"
+    code, _, err = run(capsys, "--debug", "make-encoder", str(tmp_path / "e"))
+    assert "Traceback" in err
+
+
+def test_json_is_the_only_thing_on_stdout(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, _ = run(capsys, "make-encoder", str(tmp_path / "e"), "--seed", "4", "--json")
+    assert code == 0
+    assert json.loads(out)["seed"] == 4

@@ -1,0 +1,114 @@
+"""Whoever does the work, in whatever order, killed or not: the same version comes out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.prepare import RunSummary, prepare
+from pipelines.stores.verify import verify_version
+from tests.integration.conftest import make_config
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    small_dataset: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> RunSummary:
+    store = tmp_path_factory.mktemp("inline") / "store"
+    return prepare(make_config(small_dataset, encoder=tiny_encoder, store=store))
+
+
+def version_bytes(store: str, version: str) -> dict[str, bytes]:
+    folder = Path(store) / "versions" / version
+    files = [p for p in folder.rglob("*") if p.is_file() and p.name != "run.json"]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+
+def test_counts_reconcile_and_the_store_is_whole(undisturbed: RunSummary) -> None:
+    lost = sum(undisturbed.dropped.values()) + sum(undisturbed.quarantined.values())
+    assert undisturbed.planned == undisturbed.stored + lost
+    assert undisturbed.stored > 40
+    assert undisturbed.computed_takes == 8
+    assert verify_version(Path(undisturbed.store), undisturbed.version) == []
+
+
+def test_a_second_run_reuses_every_part(
+    undisturbed: RunSummary, small_dataset: Path, tiny_encoder: Path
+) -> None:
+    store = Path(undisturbed.store)
+    again = prepare(make_config(small_dataset, encoder=tiny_encoder, store=store))
+    assert (again.version, again.computed_takes, again.reused_takes) == (undisturbed.version, 0, 8)
+
+
+def test_new_windows_touch_no_video(
+    undisturbed: RunSummary, small_dataset: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    config = make_config(
+        small_dataset,
+        encoder=tiny_encoder,
+        store=tmp_path / "store",
+        store__parts=f"{undisturbed.store}/parts",
+        segments__length_ms=4000,
+    )
+    shorter = prepare(config)
+    assert shorter.computed_takes == 0
+    assert shorter.version != undisturbed.version
+
+
+@pytest.mark.parametrize("executor", ["threads", "dask"])
+def test_every_executor_publishes_the_same_bytes(
+    executor: str, undisturbed: RunSummary, small_dataset: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable, "-m", "flows.cli", "run", "--dataset", "egoexo4d",
+        "--root", str(small_dataset), "--encoder", str(tiny_encoder),
+        "--store", str(tmp_path / "store"), "--executor", executor, "--workers", "2",
+        "--set", "execution.batch_takes=3", "--set", "splits.shares=[0.5, 0.0, 0.5]", "--json",
+    ]  # fmt: skip
+    environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["version"] == undisturbed.version
+    assert version_bytes(summary["store"], summary["version"]) == version_bytes(
+        undisturbed.store, undisturbed.version
+    )
+
+
+def test_a_killed_run_goes_on_where_it_stopped(
+    undisturbed: RunSummary, small_dataset: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    command = [
+        sys.executable, "-m", "flows.cli", "run", "--dataset", "egoexo4d",
+        "--root", str(small_dataset), "--encoder", str(tiny_encoder), "--store", str(store),
+        "--executor", "inline", "--set", "splits.shares=[0.5, 0.0, 0.5]",
+    ]  # fmt: skip
+    frames = store / "parts" / "frames"
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(frames.glob("*/*.arrow")) and time.monotonic() < deadline:
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = {p.name: p.stat().st_mtime_ns for p in frames.glob("*/*.arrow")}
+    assert 1 <= len(done) < 8
+    assert not list((store / "versions").glob("*")) if (store / "versions").exists() else True
+
+    resumed = prepare(make_config(small_dataset, encoder=tiny_encoder, store=store))
+    assert resumed.version == undisturbed.version
+    # A take whose frames part was there may still have lacked its text part.
+    assert 8 - len(done) <= resumed.computed_takes <= 8 - len(done) + 1
+    after = {p.name: p.stat().st_mtime_ns for p in frames.glob("*/*.arrow")}
+    assert len(after) == 8
+    assert {name: after[name] for name in done} == done

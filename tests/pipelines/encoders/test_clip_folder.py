@@ -1,0 +1,123 @@
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from pipelines.config import EncoderConfig
+from pipelines.encoders import clip_folder
+from pipelines.encoders.clip4clip import open_clip4clip
+from pipelines.encoders.make_encoder import make_encoder
+from schemas.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    make_encoder(path, preset="tiny", seed=1)
+    return path
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def test_digest_covers_weights_settings_and_tokenizer_only(copy: Path) -> None:
+    def digest() -> str:
+        return open_clip4clip(EncoderConfig(name=str(copy))).spec.weights_sha256
+
+    before = digest()
+    names = ["config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"]
+    lines = [
+        f"{name}\0{sha256((copy / name).read_bytes()).hexdigest()}\n"
+        for name in [*names, "tokenizer_config.json"]
+    ]
+    assert before == sha256("".join(lines).encode()).hexdigest()
+    (copy / "README.md").write_text("another card")
+    assert digest() == before
+    weights = load_file(copy / "model.safetensors")
+    weights["visual_projection.weight"][0, 0] += 1
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    changed = digest()
+    assert changed != before
+    (copy / "tokenizer.json").write_text((copy / "tokenizer.json").read_text() + "\n")
+    assert digest() not in (before, changed)
+
+
+def test_local_folder_never_asks_the_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr(clip_folder, "snapshot_download", refuse)
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    open_clip4clip(EncoderConfig(name=str(folder)))
+
+
+def test_hub_name_is_resolved_to_a_commit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = folder.parent / commit
+    asked: dict[str, object] = {}
+
+    def download(name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.update(name=name, revision=revision)
+        shutil.copytree(folder, snapshot)
+        return str(snapshot)
+
+    monkeypatch.setattr(clip_folder, "snapshot_download", download)
+    spec = open_clip4clip(EncoderConfig(name="owner/model", revision="main")).spec
+    assert asked == {"name": "owner/model", "revision": "main"}
+    assert (spec.name, spec.revision) == ("owner/model", commit)
+
+
+def test_unreachable_hub_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise OSError("no network\nand a long story")
+
+    monkeypatch.setattr(clip_folder, "snapshot_download", fail)
+    with pytest.raises(UsageError, match=r"hub name that can be .*, got a/b: no network$"):
+        open_clip4clip(EncoderConfig(name="a/b"))
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./missing", "missing", "a/b/c"])
+def test_missing_folder_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"existing folder or a hub name .*, got "):
+        open_clip4clip(EncoderConfig(name=name))
+
+
+def test_revision_of_a_folder_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"encoder\.revision belongs to a hub name"):
+        open_clip4clip(EncoderConfig(name=str(folder), revision="main"))
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("config.json", r"must hold config\.json"),
+        ("model.safetensors", r"must hold model\.safetensors"),
+        ("tokenizer.json", "must hold a tokenizer"),
+    ],
+)
+def test_incomplete_folder_is_refused(copy: Path, name: str, match: str) -> None:
+    (copy / name).unlink()
+    with pytest.raises(UsageError, match=match):
+        open_clip4clip(EncoderConfig(name=str(copy)))
+
+
+def test_other_preprocessing_is_refused(copy: Path) -> None:
+    path = copy / "preprocessor_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "image_mean": [0.5, 0.5, 0.5]}))
+    with pytest.raises(UsageError, match=r"image_mean must be CLIP's .*, got \[0.5, 0.5, 0.5\]"):
+        open_clip4clip(EncoderConfig(name=str(copy)))
+    path.write_text(json.dumps({**settings, "crop_size": 336}))
+    with pytest.raises(UsageError, match="crop_size must be CLIP's 224, got 336"):
+        open_clip4clip(EncoderConfig(name=str(copy)))
+
+
+def test_damaged_config_is_refused(copy: Path) -> None:
+    (copy / "config.json").write_text("{")
+    with pytest.raises(UsageError, match=r"config\.json must be JSON"):
+        open_clip4clip(EncoderConfig(name=str(copy)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from flows.chatter import send_native_stderr_to
 from schemas.errors import StoreDamagedError, StoreNotFoundError, UsageError
 from schemas.store import parse_store_ref
 
@@ -106,6 +107,8 @@ def run_run(args: argparse.Namespace) -> int:
     overrides = {key: value for key, value in given.items() if value is not None}
     config = load_config(args.config, overrides={**overrides, **_parse_settings(args.settings)})
 
+    if not args.debug:
+        send_native_stderr_to(config.parts_root / "state" / "libraries.log")
     from flows.prepare import prepare
 
     summary = prepare(config)
@@ -226,6 +229,8 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_demo(args: argparse.Namespace) -> int:
     """Run the whole road on synthetic data."""
+    if not args.debug:
+        send_native_stderr_to(args.out / "libraries.log")
     from flows.demo import run_demo as demo
 
     report, text = demo(args.out, takes=args.takes, seconds=args.seconds, seed=args.seed)

@@ -54,10 +54,10 @@ class Activity:
 
 # Shared by all activities, in an order that each activity turns by its own number (see motion.py).
 SUB_ACTIONS: Final = (
-    SubAction(1.0, (1.0, 1.0, 1.0, 1.0, 1.0, 1.0), 0.0, -10.0),
-    SubAction(0.75, (1.5, 0.8, 0.7, 0.7, 1.5, 1.0), 12.0, 4.0),
-    SubAction(1.35, (0.8, 1.4, 0.8, 1.4, 0.7, 0.8), -12.0, 6.0),
-    SubAction(1.1, (0.8, 0.8, 1.8, 0.8, 1.0, 1.6), 2.0, 16.0),
+    SubAction(1.0, (1.0, 1.0, 1.0, 1.0, 1.0, 1.0), -8.0, -5.0),
+    SubAction(0.7, (1.5, 0.8, 0.7, 0.7, 1.5, 1.0), 8.0, -5.0),
+    SubAction(1.45, (0.8, 1.4, 0.8, 1.4, 0.7, 0.8), -8.0, 5.0),
+    SubAction(1.1, (0.8, 0.8, 1.8, 0.8, 1.0, 1.6), 8.0, 5.0),
 )
 
 ACTIVITIES: Final = (
@@ -67,8 +67,8 @@ ACTIVITIES: Final = (
         task_id=2001,
         task_name="Covid-19 Rapid Antigen Test",
         parent_task_name="Health",
-        pitch_deg=26.0,
-        roll_deg=4.0,
+        pitch_deg=30.0,
+        roll_deg=-10.0,
         bands=(
             Band(0, 0.45, 0.35),
             Band(1, 0.7, 0.35),
@@ -76,6 +76,8 @@ ACTIVITIES: Final = (
             Band(3, 0.9, 0.5),
             Band(4, 1.3, 0.6),
             Band(5, 0.7, 0.6),
+            Band(3, 5.0, 3.5),
+            Band(1, 8.0, 0.5),
         ),
     ),
     Activity(
@@ -84,8 +86,8 @@ ACTIVITIES: Final = (
         task_id=4001,
         task_name="Remove a Wheel",
         parent_task_name="Bike Repair",
-        pitch_deg=42.0,
-        roll_deg=-14.0,
+        pitch_deg=55.0,
+        roll_deg=-10.0,
         bands=(
             Band(0, 0.6, 0.25),
             Band(1, 1.2, 0.45),
@@ -93,6 +95,8 @@ ACTIVITIES: Final = (
             Band(3, 1.2, 0.8),
             Band(4, 3.4, 1.4),
             Band(5, 2.4, 1.0),
+            Band(4, 5.0, 3.5),
+            Band(2, 10.5, 0.5),
         ),
     ),
     Activity(
@@ -101,8 +105,8 @@ ACTIVITIES: Final = (
         task_id=7001,
         task_name="Rock Climbing",
         parent_task_name="Rock Climbing",
-        pitch_deg=-30.0,
-        roll_deg=6.0,
+        pitch_deg=-25.0,
+        roll_deg=10.0,
         bands=(
             Band(0, 0.35, 0.3),
             Band(1, 0.4, 0.5),
@@ -110,6 +114,8 @@ ACTIVITIES: Final = (
             Band(3, 0.6, 1.8),
             Band(4, 0.9, 1.2),
             Band(5, 1.8, 0.8),
+            Band(5, 6.5, 3.5),
+            Band(0, 4.5, 0.5),
         ),
     ),
     Activity(
@@ -118,8 +124,8 @@ ACTIVITIES: Final = (
         task_id=8001,
         task_name="Soccer Drills - Dribbling",
         parent_task_name="Soccer",
-        pitch_deg=8.0,
-        roll_deg=-4.0,
+        pitch_deg=5.0,
+        roll_deg=10.0,
         bands=(
             Band(0, 1.3, 0.4),
             Band(1, 2.7, 0.5),
@@ -128,6 +134,8 @@ ACTIVITIES: Final = (
             Band(3, 5.4, 1.6),
             Band(4, 1.35, 1.2),
             Band(5, 2.7, 1.2),
+            Band(3, 6.5, 3.5),
+            Band(1, 6.0, 0.5),
         ),
     ),
     Activity(
@@ -136,8 +144,8 @@ ACTIVITIES: Final = (
         task_id=2002,
         task_name="First Aid - CPR",
         parent_task_name="Health",
-        pitch_deg=50.0,
-        roll_deg=0.0,
+        pitch_deg=55.0,
+        roll_deg=10.0,
         bands=(
             Band(0, 0.5, 0.2),
             Band(1, 1.8, 0.55),
@@ -145,6 +153,8 @@ ACTIVITIES: Final = (
             Band(3, 1.8, 2.6),
             Band(3, 3.6, 0.8),
             Band(5, 1.8, 1.4),
+            Band(4, 8.5, 3.5),
+            Band(2, 8.0, 0.5),
         ),
     ),
     Activity(
@@ -153,8 +163,8 @@ ACTIVITIES: Final = (
         task_id=1001,
         task_name="Cooking an Omelet",
         parent_task_name="Cooking",
-        pitch_deg=32.0,
-        roll_deg=14.0,
+        pitch_deg=30.0,
+        roll_deg=10.0,
         bands=(
             Band(0, 0.7, 0.5),
             Band(1, 0.5, 0.25),
@@ -162,6 +172,8 @@ ACTIVITIES: Final = (
             Band(3, 0.8, 0.5),
             Band(4, 2.1, 1.2),
             Band(5, 1.2, 0.6),
+            Band(5, 8.5, 3.5),
+            Band(0, 10.5, 0.5),
         ),
     ),
     Activity(
@@ -170,8 +182,8 @@ ACTIVITIES: Final = (
         task_id=9001,
         task_name="Performing a Basic Choreography",
         parent_task_name="Dance",
-        pitch_deg=-6.0,
-        roll_deg=-12.0,
+        pitch_deg=-25.0,
+        roll_deg=-10.0,
         bands=(
             Band(0, 1.0, 0.6),
             Band(1, 2.0, 0.3),
@@ -179,6 +191,8 @@ ACTIVITIES: Final = (
             Band(3, 2.0, 2.2),
             Band(4, 1.0, 2.0),
             Band(5, 0.5, 0.8),
+            Band(3, 11.0, 3.5),
+            Band(1, 4.5, 0.5),
         ),
     ),
     Activity(
@@ -187,8 +201,8 @@ ACTIVITIES: Final = (
         task_id=5001,
         task_name="Playing Guitar",
         parent_task_name="Music",
-        pitch_deg=16.0,
-        roll_deg=18.0,
+        pitch_deg=5.0,
+        roll_deg=-10.0,
         bands=(
             Band(0, 0.8, 0.3),
             Band(1, 0.9, 0.25),
@@ -197,6 +211,8 @@ ACTIVITIES: Final = (
             Band(4, 4.2, 1.0),
             Band(4, 0.8, 0.6),
             Band(5, 3.2, 0.6),
+            Band(4, 11.0, 3.5),
+            Band(2, 6.0, 0.5),
         ),
     ),
 )

@@ -1,9 +1,10 @@
 """The closed-form motion of a head: angles that turn the camera, and what an IMU feels of them.
 
-Device frame of the glasses: x down, y left, z forward, as Aria's. Angles are small and add up, so
-a gyroscope reads exactly their rates: gyro x = yaw rate (positive turns right), gyro y = pitch
-rate (positive looks down), gyro z = roll rate (positive tilts the head clockwise as the wearer
-sees it). The accelerometer reads gravity, turned by pitch and roll, plus linear acceleration.
+Device frame of the glasses: x down, y left, z forward, as Aria's. Yaw (positive turns right) and
+pitch (positive looks down) move the view over the world; roll (positive tilts the head clockwise
+as the wearer sees it) turns the view. The gyroscope turns with the view: it reads the rates of yaw
+and pitch turned by the roll, and the rate of the roll. The accelerometer reads gravity, turned by
+pitch and roll, plus linear acceleration.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ _POSE_DEG: Final = 2.5
 _SINES_PER_BAND: Final = 3
 _BAND_WIDTH: Final = 0.12
 # Head motion that tells nothing of the activity: (axes, sines an axis, rms, lowest and highest Hz).
-_NUISANCE: Final = ((range(3), 4, 0.06, 0.25, 5.0), (range(3, 6), 4, 0.2, 0.3, 8.0))
+_NUISANCE: Final = ((range(3), 4, 0.04, 0.25, 5.0), (range(3, 6), 4, 0.12, 0.3, 8.0))
 # Slow looking around, so that the view is another one seconds later: axis -> (rms rad/s, Hz range).
 _WANDER: Final = ((0, 0.20, 0.05, 0.12), (1, 0.03, 0.06, 0.14), (2, 0.01, 0.05, 0.15))
 
@@ -81,7 +82,17 @@ class Motion:
         up = np.stack(
             [-np.cos(pitch) * np.cos(roll), np.cos(pitch) * np.sin(roll), -np.sin(pitch)], axis=1
         )
-        return np.concatenate([GRAVITY_M_S2 * up + linear, rates], axis=1)
+        cos, sin = np.cos(angles[:, 2]), np.sin(angles[:, 2])
+        yaw_rate, pitch_rate, roll_rate = rates.T
+        gyro = np.stack(
+            [
+                cos * yaw_rate + sin * pitch_rate,
+                cos * pitch_rate - sin * yaw_rate,
+                roll_rate,
+            ],
+            axis=1,
+        )
+        return np.concatenate([GRAVITY_M_S2 * up + linear, gyro], axis=1)
 
     def _evaluate(
         self, t_s: npt.NDArray[np.float64]
@@ -137,7 +148,7 @@ def make_motion(
         for band in ACTIVITIES[activity].bands:
             triad, place = divmod(band.axis, 3)
             gain = action.gains[3 * triad + (place + activity) % 3] * wearer.amplitude
-            amp = band.rms * gain * float(rng.uniform(0.75, 1.25)) * np.sqrt(2 / _SINES_PER_BAND)
+            amp = band.rms * gain * float(rng.uniform(0.85, 1.15)) * np.sqrt(2 / _SINES_PER_BAND)
             for _ in range(_SINES_PER_BAND):
                 hz = band.hz * action.pace * wearer.tempo
                 hz *= 1 + _BAND_WIDTH * float(rng.uniform(-1, 1))

@@ -27,7 +27,7 @@ _FPS: Final = 30
 _WORLD_PX: Final = 1024
 _SCALE: Final = 2
 _REFERENCE_PX: Final = 448
-_OBJECTS: Final = 26
+_OBJECTS: Final = 48
 Plane = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
 
@@ -59,11 +59,11 @@ def make_world(
     ground, hue_field = _ground(activity)
     things, mask = _things(activity, sub_action)
     luma = np.where(mask, 0.35 * ground + things, ground)
-    luma += np.float32(brightness + 14 * (sub_action - 1.5))
+    luma += np.float32(brightness + 26 * (sub_action - 1.5))
     # Colours have half the resolution, as in the video's 4:2:0.
     mask, slow = mask[::2, ::2], hue_field[::2, ::2]
-    hue = slow * np.float32(0.5) + np.float32(activity * np.pi / 4 + hue_rad)
-    hue += 0.35 * (sub_action - 1.5) + mask * np.float32(1.6 + 0.9 * sub_action)
+    hue = slow * np.float32(0.3) + np.float32(activity * np.pi / 4 + hue_rad)
+    hue += 0.5 * (sub_action - 1.5) + mask * np.float32(1.6 + 0.9 * sub_action)
     saturation = np.where(mask, np.float32(62), np.float32(34))
     return World(
         luma=np.clip(luma, 24, 228).astype(np.uint8),

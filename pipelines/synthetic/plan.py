@@ -17,8 +17,10 @@ from pipelines.synthetic.truth import (
 )
 from schemas.errors import UsageError
 
-__all__ = ["FAULTS", "make_uid", "plan_dataset"]
+__all__ = ["FAULTS", "SYNTHETIC_VERSION", "make_uid", "plan_dataset"]
 
+# Raised when equal arguments come to give other bytes.
+SYNTHETIC_VERSION: Final = 1
 FAULTS: Final = ("vrs_missing", "no_calibration", "video_truncated", "imu_gap", "vrs_corrupt")
 _FPS: Final = 30
 _TAKES_PER_CAPTURE: Final = 2
@@ -88,14 +90,14 @@ def plan_dataset(
 
 def _make_participant(number: int, *, seed: int) -> ParticipantTruth:
     rng = np.random.default_rng([seed, 3, number])
-    tilt = np.deg2rad(rng.uniform(-5, 5, 2))
+    tilt = np.deg2rad(rng.uniform(-4, 4, 2))
     return ParticipantTruth(
         participant_uid=101 + number,
         tempo=float(rng.uniform(0.94, 1.06)),
-        amplitude=float(rng.uniform(0.8, 1.2)),
+        amplitude=float(rng.uniform(0.9, 1.1)),
         noise=float(rng.uniform(0.7, 1.4)),
-        brightness=float(rng.uniform(-8, 8)),
-        hue_rad=float(rng.uniform(-0.3, 0.3)),
+        brightness=float(rng.uniform(-4, 4)),
+        hue_rad=float(rng.uniform(-0.1, 0.1)),
         tilt_pitch_rad=float(tilt[0]),
         tilt_roll_rad=float(tilt[1]),
     )

@@ -167,7 +167,7 @@ def imu_truth(take: TakeTruth, device_ns: npt.NDArray[np.int64]) -> npt.NDArray[
 
 
 def camera_angles(take: TakeTruth, device_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return yaw, pitch, roll in rad (N, 3) at device instants; their rates are gyro x, y, z."""
+    """Return yaw, pitch, roll in rad (N, 3) at device instants (see ``motion``)."""
     return take_motion(take).angles(_motion_s(take, device_ns))
 
 

@@ -63,7 +63,10 @@ def test_angles_integrate_the_gyroscope() -> None:
     at = take.origin_ns + np.arange(0, 6_000_000_000, 1_000_000, dtype=np.int64)
     gyro = imu_truth(take, at)[:, 3:]
     angles = camera_angles(take, at)
-    integral = np.cumsum((gyro[1:] + gyro[:-1]) / 2 * 1e-3, axis=0)
+    # The gyroscope turns with the view: turn its x and y forward by the roll before integrating.
+    turned = (gyro[:, 0] + 1j * gyro[:, 1]) * np.exp(1j * angles[:, 2])
+    rates = np.stack([turned.real, turned.imag, gyro[:, 2]], axis=1)
+    integral = np.cumsum((rates[1:] + rates[:-1]) / 2 * 1e-3, axis=0)
     np.testing.assert_allclose(integral, angles[1:] - angles[0], atol=1e-4)
 
 

@@ -238,3 +238,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = json.dumps(report, allow_nan=False) if args.json else say(args.command, report)
     sys.stdout.write(text + "\n")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

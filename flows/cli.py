@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run primus-prep and return its exit code."""
     parser = _make_parser()
     args = parser.parse_args(argv)
+    args.quiet = argv is None and not args.debug
     if args.handler is None:
         parser.print_help(sys.stderr)
         return 2

@@ -107,7 +107,7 @@ def run_run(args: argparse.Namespace) -> int:
     overrides = {key: value for key, value in given.items() if value is not None}
     config = load_config(args.config, overrides={**overrides, **_parse_settings(args.settings)})
 
-    if not args.debug:
+    if args.quiet:
         send_native_stderr_to(config.parts_root / "state" / "libraries.log")
     from flows.prepare import prepare
 
@@ -229,7 +229,7 @@ def run_report(args: argparse.Namespace) -> int:
 
 def run_demo(args: argparse.Namespace) -> int:
     """Run the whole road on synthetic data."""
-    if not args.debug:
+    if args.quiet:
         send_native_stderr_to(args.out / "libraries.log")
     from flows.demo import run_demo as demo
 

@@ -214,7 +214,7 @@ def _assembled(
             prepared = PreparedTake(
                 take=takes[uid],
                 narrations=clean_narrations(narrations, config=config),
-                span=Interval(0, outcome.end_ns),
+                span=Interval(outcome.start_ns, outcome.end_ns),
                 clock_uncertainty_ns=outcome.clock_uncertainty_ns,
                 split=splits.get(uid),
                 imu_key=outcome.keys.get("imu"),

@@ -60,8 +60,9 @@ class TakeOutcome(BaseModel):
     detail: str = ""
     segments: int = 0
     """Planned segments and planned drops; under a quarantine the take's narrations."""
+    start_ns: int = 0
     end_ns: int = 0
-    """The take spans [0, end_ns) of its clock."""
+    """The take spans [start_ns, end_ns) of its clock."""
     clock_uncertainty_ns: int = 0
     keys: dict[str, str] = {}
     """Part keys by kind; a kind the take lacks is absent."""
@@ -177,6 +178,7 @@ def prepare_take(
             take_uid=take.take_uid,
             status=status,
             segments=plan.planned,
+            start_ns=clock.span.start_ns,
             end_ns=clock.span.end_ns,
             clock_uncertainty_ns=clock.uncertainty_ns,
         )
@@ -207,6 +209,7 @@ def prepare_take(
         take_uid=take.take_uid,
         status="ready",
         segments=plan.planned,
+        start_ns=clock.span.start_ns,
         end_ns=clock.span.end_ns,
         clock_uncertainty_ns=clock.uncertainty_ns,
         keys=dict(keys),

@@ -12,7 +12,7 @@ from typing import Final
 from pipelines.align.clock import TakeClock
 from pipelines.config import DatasetConfig, ImuConfig, VideoConfig
 from pipelines.datasets.base import Catalogue, ImuRecording
-from pipelines.imu.gpmf import GPMF_STREAM, open_gpmf_imu
+from pipelines.imu.gpmf import GPMF_STREAM, open_gpmf_imu, read_gpmf_span
 from pipelines.parts.keys import take_path
 from pipelines.text.captions import Captions, read_captions
 from pipelines.video.probe import probe_video
@@ -83,11 +83,20 @@ class GoProReader:
     def read_clock(self, take: Take) -> TakeClock:
         """Return the take's clock: the clip's own from its first frame, uncertain by one frame.
 
+        The take spans what picture and sensors have in common: the sensors start some ms off.
+
         Raises:
-            TakeError: ``video_unreadable``.
+            TakeError: ``video_unreadable``, ``imu_missing``, or as ``open_gpmf_imu``.
         """
-        video = probe_video(self._clip(take))
-        span = Interval(0, video.duration_ns)
+        path = self._clip(take)
+        video = probe_video(path)
+        sensed = read_gpmf_span(path, origin_ns=video.first_pts_ns)
+        start_ns, end_ns = max(0, sensed.start_ns), min(video.duration_ns, sensed.end_ns)
+        if end_ns <= start_ns:
+            raise TakeError(
+                "imu_missing", f"IMU and picture must run at one time [{take.take_name}]"
+            )
+        span = Interval(start_ns, end_ns)
         return TakeClock.identity(span, uncertainty_ns=round(NS_PER_S / video.rate))
 
     def read_imu(self, take: Take, clock: TakeClock) -> ImuRecording:

@@ -7,6 +7,7 @@ the short last payload too, lies on it. The offset to the picture is the camera'
 frame (GoPro says no more); the sync audit measures it.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,9 @@ from pipelines.imu.gpmf_klv import GpmfError, GpmfStream, read_samples
 from pipelines.imu.gpmf_track import GpmfPayload, gpmf_faults, read_payloads
 from schemas.errors import TakeError
 from schemas.imu import ImuSamples, TriadSamples
-from schemas.time import NS_PER_MS, NS_PER_S
+from schemas.time import NS_PER_MS, NS_PER_S, Interval
 
-__all__ = ["GPMF_STREAM", "open_gpmf_imu"]
+__all__ = ["GPMF_STREAM", "open_gpmf_imu", "read_gpmf_span"]
 
 GPMF_STREAM: Final = "gpmf"
 """Label of the only IMU a GoPro clip holds."""
@@ -53,9 +54,7 @@ def open_gpmf_imu(path: Path, *, origin_ns: int, accept_sensor_frame: bool) -> I
             ``imu_clock_unstable`` from the runs if payloads lie over 100 ms off the line.
     """
     sensors = _survey(path)
-    for key, code in _MISSING.items():
-        if key not in sensors:
-            raise TakeError(code, f"metadata track must hold {key}, got none [{path}]")
+    _check_present(sensors, path=path)
     accel, gyro = sensors["ACCL"], sensors["GYRO"]
     for sensor in (accel, gyro):
         if sensor.axes is None and not accept_sensor_frame:
@@ -72,6 +71,27 @@ def open_gpmf_imu(path: Path, *, origin_ns: int, accept_sensor_frame: bool) -> I
     runs = _read_runs(path, sensors, origin_ns=origin_ns, rotate=not accept_sensor_frame)
     frame = "sensor" if accept_sensor_frame else "device"
     return ImuRecording(runs=runs, frame=frame, stream=GPMF_STREAM, info=info)
+
+
+def read_gpmf_span(path: Path, *, origin_ns: int) -> Interval:
+    """Return the stretch in which both sensors have samples; ``origin_ns`` is its time zero.
+
+    Raises:
+        TakeError: as ``open_gpmf_imu``; ``imu_missing`` if the sensors never run together.
+    """
+    sensors = _survey(path)
+    _check_present(sensors, path=path)
+    start_ns = max(s.first_ns for s in sensors.values())
+    end_ns = min(s.first_ns + (s.samples - 1) * s.step_ns for s in sensors.values())
+    if end_ns <= start_ns:
+        raise TakeError("imu_missing", f"ACCL and GYRO must run at one time, got none [{path}]")
+    return Interval(math.ceil(start_ns) - origin_ns, math.floor(end_ns) - origin_ns)
+
+
+def _check_present(sensors: dict[str, "_Sensor"], *, path: Path) -> None:
+    for key, code in _MISSING.items():
+        if key not in sensors:
+            raise TakeError(code, f"metadata track must hold {key}, got none [{path}]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,8 +58,8 @@ def plan_segments(
 ) -> TakePlan:
     """Return the take's planned segments: one a narration, or one a stride.
 
-    Under ``stride`` no narration is read: starts are the multiples of the stride at which a whole
-    segment fits, and a take too short for one counts as one dropped segment.
+    Under ``stride`` no narration is read: starts go on by the stride from the take's first step
+    for as long as a whole segment fits, and a take too short for one counts as one dropped segment.
 
     Args:
         take: whose segments these are; gives the ids.
@@ -124,7 +124,7 @@ def _narration_order(narration: Narration) -> tuple[int, str, str, str]:
 
 
 def _stride(span: Interval, *, config: SegmentsConfig) -> list[Interval]:
-    first_ns = -(-span.start_ns // config.stride_ns) * config.stride_ns
+    first_ns = -(-span.start_ns // config.step_ns) * config.step_ns
     last_ns = span.end_ns - config.length_ns
     starts = range(first_ns, last_ns + 1, config.stride_ns)
     return [Interval(start_ns, start_ns + config.length_ns) for start_ns in starts]

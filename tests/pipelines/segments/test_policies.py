@@ -113,6 +113,12 @@ def test_stride_needs_no_narration_and_reads_none() -> None:
     )
 
 
+def test_stride_starts_where_the_take_does() -> None:
+    late = Interval(13_000_001, 11 * NS_PER_S)
+    starts = plan([], late, policy="stride", stride_ms=5000).rows["start_ns"].to_list()
+    assert starts == [20_000_000, 20_000_000 + 5 * NS_PER_S]
+
+
 def test_last_stride_may_touch_the_end() -> None:
     found = plan([], policy="stride", stride_ms=5000)
     assert found.rows["end_ns"].to_list()[-1] == SPAN.end_ns

@@ -44,6 +44,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Adder:
+    """Adds commands that all look alike: a sentence, examples, exit codes."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+
+    def __call__(self, name: str, what: str, *examples: str) -> argparse.ArgumentParser:
+        shown = "\n".join(f"  primus-prep {name} {example}" for example in examples)
+        return self._commands.add_parser(
+            name,
+            help=what,
+            description=f"{what[0].upper()}{what[1:]}.",
+            epilog=f"examples:\n{shown}\n\n{_EXIT_CODES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="primus-prep",
@@ -52,92 +69,61 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(handler=None, debug=False)
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    add = parser.add_subparsers(metavar="COMMAND", title="commands").add_parser
+    add = _Adder(parser)
     _add_synth(
         add(
             "synth",
-            **_texts(
-                "write a synthetic dataset in the real on-disk layout",
-                "primus-prep synth data --dataset egoexo4d --takes 8 --seconds 20 --seed 0",
-            ),
+            "write a synthetic dataset in the real on-disk layout",
+            "data --dataset egoexo4d --takes 8 --seconds 20 --seed 0",
         )
     )
     _add_make_encoder(
         add(
             "make-encoder",
-            **_texts(
-                "write a CLIP of random weights for offline runs",
-                "primus-prep make-encoder encoder --preset tiny --seed 0",
-            ),
+            "write a CLIP of random weights for offline runs",
+            "encoder --preset tiny --seed 0",
         )
     )
     _add_inventory(
         add(
             "inventory",
-            **_texts(
-                "takes, streams and sizes of a dataset, before any work",
-                "primus-prep inventory --dataset egoexo4d --root data",
-            ),
+            "takes, streams and sizes of a dataset, before any work",
+            "--dataset egoexo4d --root data",
         )
     )
     _add_run(
         add(
             "run",
-            **_texts(
-                "takes to a published store version",
-                "primus-prep run --dataset egoexo4d --root data --store store --encoder encoder",
-                "primus-prep run --config prep.yaml --set segments.policy=stride --executor dask",
-            ),
+            "takes to a published store version",
+            "--dataset egoexo4d --root data --store store --encoder encoder",
+            "--config prep.yaml --set segments.policy=stride --executor dask --workers 4 --json",
         )
     )
     _add_store(
         add(
             "store",
-            **_texts(
-                "look at a store and its versions",
-                "primus-prep store ls store",
-                "primus-prep store verify store@latest",
-                "primus-prep store tag store@0123456789abcdef paper",
-            ),
+            "look at a store and its versions",
+            "ls store",
+            "verify store@latest",
+            "tag store@0123456789abcdef paper",
         )
     )
     _add_mask(
         add(
             "mask",
-            **_texts(
-                "add a named mask to a version",
-                "primus-prep mask store@latest --name tenth --keep 0.1 --seed 0",
-            ),
+            "add a named mask to a version",
+            "store@latest --name tenth --keep 0.1 --seed 0",
         )
     )
     _add_report(
         add(
             "report",
-            **_texts(
-                "one self-contained HTML page about a version",
-                "primus-prep report store@latest --out report.html",
-            ),
+            "write one self-contained HTML page about a version",
+            "store@latest --out report.html",
         )
     )
-    _add_demo(
-        add(
-            "demo",
-            **_texts(
-                "the whole road on synthetic data, offline", "primus-prep demo --out demo-out"
-            ),
-        )
-    )
+    _add_demo(add("demo", "run the whole road on synthetic data, offline", "--out demo-out"))
     return parser
-
-
-def _texts(what: str, *examples: str) -> dict[str, object]:
-    shown = "\n".join(f"  {example}" for example in examples)
-    return {
-        "help": what,
-        "description": f"{what[0].upper()}{what[1:]}.",
-        "epilog": f"examples:\n{shown}\n\n{_EXIT_CODES}",
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
-    }
 
 
 def _finish(parser: argparse.ArgumentParser, handler: commands.Handler, *, json: bool) -> None:

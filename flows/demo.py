@@ -23,7 +23,7 @@ from pipelines.synthetic.plan import SYNTHETIC_VERSION
 from schemas.errors import PrimusError, StoreDamagedError
 from schemas.store import canonical_json
 
-__all__ = ["run_demo"]
+__all__ = ["FIT_SETTINGS", "run_demo"]
 
 _PARTICIPANTS = 4
 # Half of the participants train; the gallery is everything of the other half.
@@ -31,7 +31,7 @@ _SHARES = (0.5, 0.25, 0.25)
 _SHOTS = "1,5,10,20"
 _TRIALS = 10
 # The paper's rate is for a quarter of a million segments; a few hundred need a higher one.
-_FIT_SETTINGS = ("epochs=20", "optim.learning_rate=0.001")
+FIT_SETTINGS = ("epochs=20", "optim.learning_rate=0.001")
 
 
 def run_demo(out: Path, *, takes: int, seconds: float, seed: int) -> tuple[dict[str, Any], str]:
@@ -138,7 +138,7 @@ def _make_config(out: Path) -> PrepConfig:
 def _training_stages(out: Path, *, ref: str, seed: int) -> list[tuple[str, list[str]]]:
     run = str(out / "fit")
     store = ["--store", ref]
-    settings = [word for setting in _FIT_SETTINGS for word in ("--set", setting)]
+    settings = [word for setting in FIT_SETTINGS for word in ("--set", setting)]
     shots = ["--shots", _SHOTS, "--trials", str(_TRIALS)]
 
     def probe(name: str, *flags: str) -> list[str]:

@@ -126,7 +126,7 @@ def _run_flow(
     from prefect.cache_policies import NO_CACHE
     from prefect.futures import as_completed
 
-    batch_task = task(run_batch, name="take-batch", cache_policy=NO_CACHE, persist_result=False)
+    batch_task = task(name="take-batch", cache_policy=NO_CACHE, persist_result=False)(run_batch)
 
     def prepare_store(config_json: dict[str, Any]) -> dict[str, Any]:
         takes_began = time.perf_counter()
@@ -144,12 +144,11 @@ def _run_flow(
     with prefect_server():
         seconds["server"] = time.perf_counter() - server_began
         run = flow(
-            prepare_store,
             name="prepare-store",
             persist_result=False,
             validate_parameters=False,
             task_runner=make_task_runner(config.execution),
-        )
+        )(prepare_store)
         return RunSummary.model_validate(run(config.model_dump(mode="json")))
 
 

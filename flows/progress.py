@@ -3,6 +3,7 @@
 import sys
 import time
 from types import TracebackType
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -24,7 +25,7 @@ class Progress:
         self._what, self._total, self._unit = what, total, unit
         self._done = 0
         self._began = self._last_line = time.monotonic()
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[NoReturn] | None = None
         if sys.stderr.isatty():
             self._bar = tqdm(total=total, desc=what, unit=f" {unit}", leave=False)
 

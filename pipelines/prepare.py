@@ -212,7 +212,7 @@ def prepare_take(
         start_ns=clock.span.start_ns,
         end_ns=clock.span.end_ns,
         clock_uncertainty_ns=clock.uncertainty_ns,
-        keys=dict(keys),
+        keys={str(kind): key for kind, key in keys.items()},
         sources=tuple(sources.values()),
         computed=computed,
         seconds=seconds,

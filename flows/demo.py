@@ -157,7 +157,7 @@ def _run_trainer(arguments: Sequence[str]) -> dict[str, Any]:
     # A program of its own: the trainer shares nothing with this one but the store.
     command = [sys.executable, "-m", "primus_train.cli", *arguments, "--json"]
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=sys.stderr, text=True, check=False
+        command, stdout=subprocess.PIPE, stderr=_shown_stderr(), text=True, check=False
     )
     if done.returncode:
         raise PrimusError(
@@ -166,6 +166,14 @@ def _run_trainer(arguments: Sequence[str]) -> dict[str, Any]:
         )
     parsed: dict[str, Any] = json.loads(done.stdout)
     return parsed
+
+
+def _shown_stderr() -> int | None:
+    # Python's stderr may have moved off descriptor 2 (see ``chatter``), or have none.
+    try:
+        return sys.stderr.fileno()
+    except OSError:
+        return None
 
 
 def _make_report(

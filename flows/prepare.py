@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from flows.progress import Progress
@@ -26,6 +26,7 @@ from pipelines.segments.splits import assign_splits
 from pipelines.stores.assemble import PreparedTake, TakeRows, assemble_take
 from pipelines.stores.files import open_atomic
 from pipelines.stores.publish import PublishedVersion, publish_version
+from pipelines.stores.tables import write_quarantine
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import QuarantineLimitError, UsageError
 from schemas.manifest import QUARANTINE_SCHEMA, RunRecord
@@ -89,7 +90,7 @@ def prepare(config: PrepConfig) -> RunSummary:
     seconds = {"catalogue": time.perf_counter() - began}
     takes_began = time.perf_counter()
     if config.execution.executor == "inline":
-        outcomes = _collect(_run_inline(config, catalogue), total=len(catalogue.takes))
+        outcomes = _collect(_run_inline(config, catalogue, spec), total=len(catalogue.takes))
         seconds["takes"] = time.perf_counter() - takes_began
         summary = _finish(config, catalogue, spec, splits, outcomes, seconds, began)
     else:
@@ -97,10 +98,12 @@ def prepare(config: PrepConfig) -> RunSummary:
     return summary
 
 
-def _run_inline(config: PrepConfig, catalogue: Catalogue) -> Iterator[list[dict[str, Any]]]:
-    plain = config.model_dump(mode="json")
+def _run_inline(
+    config: PrepConfig, catalogue: Catalogue, spec: EmbeddingSpec
+) -> Iterator[list[dict[str, Any]]]:
+    plain, encoder, run = config.model_dump(mode="json"), spec.model_dump(mode="json"), uuid4().hex
     for take in catalogue.takes:
-        yield run_batch(plain, [take.take_uid])
+        yield run_batch(plain, [take.take_uid], encoder, run)
 
 
 def _collect(batches: Iterable[list[dict[str, Any]]], *, total: int) -> list[TakeOutcome]:
@@ -132,7 +135,8 @@ def _run_flow(
         takes_began = time.perf_counter()
         uids = [take.take_uid for take in catalogue.takes]
         batches = split_batches(uids, size=config.execution.batch_takes)
-        futures = [batch_task.submit(config_json, batch) for batch in batches]
+        encoder, run = spec.model_dump(mode="json"), uuid4().hex
+        futures = [batch_task.submit(config_json, batch, encoder, run) for batch in batches]
         results = (future.result() for future in as_completed(futures))
         outcomes = _collect(results, total=len(uids))
         seconds["takes"] = time.perf_counter() - takes_began
@@ -167,7 +171,7 @@ def _finish(
     if bad > config.max_quarantine * len(outcomes):
         table = config.parts_root / "state" / "quarantine.parquet"
         with open_atomic(table) as file:
-            pq.write_table(quarantine, file)
+            write_quarantine(file, quarantine)
         reasons = Counter(o.reason for o in outcomes if o.status == "quarantined")
         raise QuarantineLimitError(
             f"max_quarantine allows {config.max_quarantine:.0%} of takes, got {bad} of "

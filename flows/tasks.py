@@ -3,17 +3,26 @@
 from typing import Any
 
 from pipelines.config import PrepConfig
-from pipelines.prepare import cores_per_worker, prepare_batch
+from pipelines.prepare import prepare_batch
+from schemas.embedding import EmbeddingSpec
 
 __all__ = ["run_batch"]
 
 
-def run_batch(config: dict[str, Any], take_uids: list[str]) -> list[dict[str, Any]]:
+def run_batch(
+    config: dict[str, Any], take_uids: list[str], encoder: dict[str, Any], run: str
+) -> list[dict[str, Any]]:
     """Prepare some takes and return their outcomes as plain JSON values.
 
     Safe to repeat: parts that are there already are not made again.
+
+    Args:
+        config: of the run.
+        take_uids: the batch.
+        encoder: spec of the driver's encoder.
+        run: names the run.
     """
     parsed = PrepConfig.model_validate(config)
-    threads = cores_per_worker(parsed.execution.workers)
-    outcomes = prepare_batch(parsed, take_uids, torch_threads=threads)
+    spec = EmbeddingSpec.model_validate(encoder)
+    outcomes = prepare_batch(parsed, take_uids, encoder_spec=spec, run=run)
     return [outcome.model_dump(mode="json") for outcome in outcomes]

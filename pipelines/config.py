@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from schemas.errors import UsageError
 from schemas.mask import MaskSpec
+from schemas.store import parse_tag
 from schemas.time import NS_PER_MS, parse_rate
 
 __all__ = [
@@ -52,14 +53,16 @@ class ImuConfig(_Closed):
     rate_hz: str = Field(default="50", description="grid rate, a number or a fraction")
     cutoff_hz: float = Field(default=20.0, gt=0, description="anti-alias filter's -6 dB point, Hz")
     max_gap_ms: int = Field(default=100, gt=0, description="longer recording gaps are not bridged")
-    block_s: int = Field(default=60, gt=0, description="resampled at a time, seconds")
+    block_s: int = Field(
+        default=60, gt=0, description="resampled at a time, seconds; changes no value"
+    )
     accept_sensor_frame: bool = Field(
         default=False, description="keep uncalibrated takes, all of them in the sensor's own frame"
     )
 
-    @field_validator("rate_hz")
+    @field_validator("rate_hz", mode="before")
     @classmethod
-    def _rate_divides_a_second(cls, value: str) -> str:
+    def _rate_divides_a_second(cls, value: str | float) -> str:
         rate = parse_rate(value)
         if (1_000_000_000 * rate.denominator) % rate.numerator:
             raise ValueError(f"rate_hz must give a whole number of nanoseconds a step, got {value}")
@@ -79,7 +82,11 @@ class VideoConfig(_Closed):
         default="auto", description="copy of the picture; auto takes 448 where it exists"
     )
     step_ms: int = Field(default=100, gt=0, description="frame grid step")
-    tolerance_ms: int = Field(default=17, gt=0, description="furthest frame from its grid time")
+    tolerance_ms: int = Field(
+        default=21,
+        gt=0,
+        description="furthest frame from its grid time; 21 is half a frame of 24 fps",
+    )
     decoder: Literal["auto", "decord", "pyav"] = Field(
         default="auto", description="auto: decord, PyAV where decord cannot"
     )
@@ -198,6 +205,18 @@ class StoreConfig(_Closed):
     parts: str | None = Field(default=None, description="parts folder; default STORE/parts")
     tag: str = Field(default="latest", description="set to the new version")
 
+    @field_validator("uri", "parts")
+    @classmethod
+    def _is_a_folder(cls, value: str | None) -> str | None:
+        if value is not None and (not value or "://" in value):
+            raise ValueError(f"store and parts must be folders of this machine, got {value!r}")
+        return value
+
+    @field_validator("tag")
+    @classmethod
+    def _may_name_a_tag(cls, value: str) -> str:
+        return parse_tag(value)
+
 
 class ExecutionConfig(_Closed):
     """How the work is carried out; no part of a version's identity."""
@@ -237,18 +256,29 @@ class PrepConfig(_Closed):
             )
         return self
 
+    @field_validator("masks")
+    @classmethod
+    def _masks_have_names_of_their_own(cls, value: tuple[MaskSpec, ...]) -> tuple[MaskSpec, ...]:
+        names = [spec.name for spec in value]
+        if len(set(names)) < len(names):
+            raise ValueError(f"masks must have a name each, got {', '.join(names)}")
+        return value
+
     @property
     def parts_root(self) -> Path:
         """Folder of the parts."""
         return Path(self.store.parts or f"{self.store.uri}/parts")
 
     def identity(self) -> dict[str, Any]:
-        """Return the config as a manifest holds it: no paths, URIs, executor or workers."""
-        full = self.model_dump(mode="json", exclude={"store", "execution", "masks"})
+        """Return the config as a manifest holds it: no paths, URIs, executor or workers.
+
+        The encoder is left out too: its spec, resolved, stands beside the config.
+        """
+        full = self.model_dump(
+            mode="json", exclude={"store", "encoder", "execution", "masks", "max_quarantine"}
+        )
         del full["dataset"]["root"]
-        del full["encoder"]["device"]
-        full["encoder"]["name"] = Path(full["encoder"]["name"]).name
-        del full["max_quarantine"]
+        del full["imu"]["block_s"]
         return full
 
 
@@ -266,9 +296,11 @@ def load_config(path: Path | None, *, overrides: Mapping[str, Any]) -> PrepConfi
     place = str(path) if path is not None else "command line"
     if path is not None:
         try:
-            raw = yaml.safe_load(path.read_text())
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise UsageError(f"config file must exist, got {path}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"config file must be readable, got {error} [{path}]") from error
         except yaml.YAMLError as error:
             raise UsageError(f"config file must be YAML, got {path}: {error}") from error
     if not isinstance(raw, dict):

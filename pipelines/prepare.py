@@ -1,6 +1,5 @@
 """One take from its files to its three parts, and what became of it."""
 
-import os
 import re
 import time
 import traceback
@@ -9,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from threading import Lock
+from typing import Final, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from pipelines.align.clock import TakeClock
 from pipelines.config import PrepConfig
 from pipelines.datasets.base import Catalogue, DatasetReader
 from pipelines.datasets.registry import open_reader
@@ -24,7 +25,7 @@ from pipelines.parts.imu import write_imu_part
 from pipelines.parts.keys import frames_key, imu_key, read_source, take_path, text_key
 from pipelines.parts.store import PartKind, PartStore
 from pipelines.parts.text import write_text_part
-from pipelines.segments.policies import plan_segments
+from pipelines.segments.policies import TakePlan, plan_segments
 from pipelines.stores.files import write_atomic
 from pipelines.text.clean import clean_text
 from schemas.embedding import EmbeddingSpec
@@ -33,12 +34,10 @@ from schemas.manifest import SourceEntry
 from schemas.narration import Narration
 from schemas.store import canonical_json, sha256_hex
 from schemas.take import Take
-from schemas.time import Interval
 
 __all__ = [
     "TakeOutcome",
     "clean_narrations",
-    "cores_per_worker",
     "prepare_batch",
     "prepare_take",
     "read_limited_catalogue",
@@ -46,6 +45,8 @@ __all__ = [
 ]
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+_TORCH_THREADS: Final = 1
+_CATALOGUE_LOCK = Lock()
 
 
 class TakeOutcome(BaseModel):
@@ -59,7 +60,7 @@ class TakeOutcome(BaseModel):
     reason: str = ""
     detail: str = ""
     segments: int = 0
-    """Planned segments and planned drops; under a quarantine the take's narrations."""
+    """Planned segments and planned drops; without a clock the narrations, none under stride."""
     start_ns: int = 0
     end_ns: int = 0
     """The take spans [start_ns, end_ns) of its clock."""
@@ -94,44 +95,42 @@ def state_path(parts_root: Path, take_uid: str) -> Path:
 
 
 def prepare_batch(
-    config: PrepConfig, take_uids: Sequence[str], *, torch_threads: int | None = None
+    config: PrepConfig, take_uids: Sequence[str], *, encoder_spec: EmbeddingSpec, run: str
 ) -> Iterator[TakeOutcome]:
     """Prepare some takes one after the other; a bad one is quarantined and the rest go on.
 
-    Reader, catalogue and encoder are opened once a process.
+    Reader and catalogue are opened once a process and run: a worker that outlives a run reads the
+    dataset anew in the next. torch runs on one thread a worker, as sums of floats depend on how
+    many share them.
+
+    Args:
+        config: of the run.
+        take_uids: takes of the catalogue.
+        encoder_spec: that the run publishes; this process must have the same encoder.
+        run: names the run.
+
+    Raises:
+        UsageError: if the encoder is another one here, or the config cannot work.
     """
-    if torch_threads is not None and torch.get_num_threads() != torch_threads:
-        torch.set_num_threads(torch_threads)
-    reader, catalogue, by_uid = _opened(config.model_dump_json())
+    if torch.get_num_threads() != _TORCH_THREADS:
+        torch.set_num_threads(_TORCH_THREADS)
+    reader, catalogue, by_uid = _open_catalogue(config, run=run)
     encoder = open_encoder(config.encoder)
+    if encoder.spec != encoder_spec:
+        raise UsageError(
+            "encoder must be the same for the driver and its workers, "
+            f"got {encoder_spec.model_dump_json()} and {encoder.spec.model_dump_json()}"
+        )
     parts = PartStore(config.parts_root)
     for take_uid in take_uids:
-        take = by_uid[take_uid]
-        narrations = catalogue.narrations.get(take_uid, ())
-        fault = catalogue.faults.get(take_uid)
-        try:
-            outcome = (
-                _quarantine(take, narrations, fault)
-                if fault is not None
-                else prepare_take(
-                    take,
-                    narrations=clean_narrations(narrations, config=config),
-                    reader=reader,
-                    encoder=encoder,
-                    parts=parts,
-                    config=config,
-                )
-            )
-        except TakeError as error:
-            outcome = _quarantine(take, narrations, error)
-        except UsageError:
-            raise
-        except Exception as error:
-            # One bad take never costs the night; the record says what happened and where.
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            detail = f"{type(error).__name__}: {error} [{Path(place.filename).name}:{place.lineno}]"
-            outcome = _quarantine(take, narrations, TakeError("unexpected_error", detail))
-        outcome = _without_root(outcome, root=config.dataset.root)
+        outcome = _prepare_or_quarantine(
+            by_uid[take_uid],
+            catalogue=catalogue,
+            reader=reader,
+            encoder=encoder,
+            parts=parts,
+            config=config,
+        )
         record = state_path(config.parts_root, take_uid)
         if outcome.status == "quarantined":
             write_atomic(record, canonical_json(outcome.model_dump(mode="json")))
@@ -140,9 +139,63 @@ def prepare_batch(
         yield outcome
 
 
+def _prepare_or_quarantine(
+    take: Take,
+    *,
+    catalogue: Catalogue,
+    reader: DatasetReader,
+    encoder: FrozenEncoder,
+    parts: PartStore,
+    config: PrepConfig,
+) -> TakeOutcome:
+    narrations = clean_narrations(catalogue.narrations.get(take.take_uid, ()), config=config)
+    # Under stride narrations plan nothing, and without a clock nothing else does.
+    planned = 0 if config.segments.policy == "stride" else len(narrations)
+    fault = catalogue.faults.get(take.take_uid)
+    if fault is None:
+        try:
+            clock = reader.read_clock(take)
+            plan = plan_segments(
+                take,
+                narrations=narrations,
+                span=clock.span,
+                clock_uncertainty_ns=clock.uncertainty_ns,
+                config=config.segments,
+            )
+            planned = plan.planned
+            return prepare_take(
+                take,
+                clock=clock,
+                plan=plan,
+                narrations=narrations,
+                reader=reader,
+                encoder=encoder,
+                parts=parts,
+                config=config,
+            )
+        except TakeError as error:
+            fault = error
+        except UsageError:
+            raise
+        except Exception as error:
+            # One bad take never costs the night; the record says what happened and where.
+            fault = TakeError("unexpected_error", _describe(error))
+    # The quarantine table is part of a version's identity: no path of this machine belongs in it.
+    detail = _without_root(fault.detail, root=config.dataset.root)
+    return TakeOutcome(
+        take_uid=take.take_uid,
+        status="quarantined",
+        reason=fault.code,
+        detail=f"{detail} [take={take.take_name}]",
+        segments=planned,
+    )
+
+
 def prepare_take(
     take: Take,
     *,
+    clock: TakeClock,
+    plan: TakePlan,
     narrations: Sequence[Narration],
     reader: DatasetReader,
     encoder: FrozenEncoder,
@@ -153,6 +206,8 @@ def prepare_take(
 
     Args:
         take: as the catalogue has it.
+        clock: of the take.
+        plan: its segments.
         narrations: of this take, cleaned.
         reader: of the take's dataset.
         encoder: frozen video and text encoder.
@@ -162,60 +217,45 @@ def prepare_take(
     Raises:
         TakeError: if the take's data does not allow it.
     """
-    root = config.dataset.root
-    clock = reader.read_clock(take)
-    plan = plan_segments(
-        take,
-        narrations=narrations,
-        span=clock.span,
+    outcome = TakeOutcome(
+        take_uid=take.take_uid,
+        # Its drops still count where nothing of it can be stored.
+        status="ready" if plan.planned else "empty",
+        segments=plan.planned,
+        start_ns=clock.span.start_ns,
+        end_ns=clock.span.end_ns,
         clock_uncertainty_ns=clock.uncertainty_ns,
-        config=config.segments,
     )
     if plan.rows.is_empty():
-        # Nothing of it can be stored, so nothing expensive is done; its drops still count.
-        status: Literal["ready", "empty"] = "ready" if plan.planned else "empty"
-        return TakeOutcome(
-            take_uid=take.take_uid,
-            status=status,
-            segments=plan.planned,
-            start_ns=clock.span.start_ns,
-            end_ns=clock.span.end_ns,
-            clock_uncertainty_ns=clock.uncertainty_ns,
-        )
+        # Nothing of it can be stored, so nothing expensive is done.
+        return outcome
     seconds: dict[str, float] = {}
     with _timed(seconds, "fingerprint"):
-        sources = _read_sources(take, root=root)
+        sources = _read_sources(take, root=config.dataset.root)
     keys = _part_keys(
         take, sources=sources, narrations=narrations, config=config, spec=encoder.spec
     )
-    computed = False
-    for kind, key in keys.items():
-        if parts.has(kind, key):
-            continue
-        computed = True
+    missing = [(kind, key) for kind, key in keys.items() if not parts.has(kind, key)]
+    for kind, key in missing:
         with _timed(seconds, kind):
             _write_part(
                 kind,
                 key,
                 take=take,
+                clock=clock,
                 narrations=narrations,
-                span=clock.span,
                 reader=reader,
                 encoder=encoder,
                 parts=parts,
                 config=config,
             )
-    return TakeOutcome(
-        take_uid=take.take_uid,
-        status="ready",
-        segments=plan.planned,
-        start_ns=clock.span.start_ns,
-        end_ns=clock.span.end_ns,
-        clock_uncertainty_ns=clock.uncertainty_ns,
-        keys={str(kind): key for kind, key in keys.items()},
-        sources=tuple(sources.values()),
-        computed=computed,
-        seconds=seconds,
+    return outcome.model_copy(
+        update={
+            "keys": {str(kind): key for kind, key in keys.items()},
+            "sources": tuple(sources.values()),
+            "computed": bool(missing),
+            "seconds": seconds,
+        }
     )
 
 
@@ -224,19 +264,21 @@ def _write_part(
     key: str,
     *,
     take: Take,
+    clock: TakeClock,
     narrations: Sequence[Narration],
-    span: Interval,
     reader: DatasetReader,
     encoder: FrozenEncoder,
     parts: PartStore,
     config: PrepConfig,
 ) -> None:
     if kind == "imu":
-        recording = reader.read_imu(take, reader.read_clock(take))
-        write_imu_part(parts, key, recording=recording, span=span, config=config.imu)
+        recording = reader.read_imu(take, clock)
+        write_imu_part(parts, key, recording=recording, span=clock.span, config=config.imu)
     elif kind == "frames" and take.video is not None:
         path = take_path(config.dataset.root, take.video.path)
-        write_frames_part(parts, key, path=path, span=span, config=config.video, encoder=encoder)
+        write_frames_part(
+            parts, key, path=path, span=clock.span, config=config.video, encoder=encoder
+        )
     else:
         write_text_part(parts, key, texts=_unique_texts(narrations), encoder=encoder)
 
@@ -275,26 +317,31 @@ def _unique_texts(narrations: Sequence[Narration]) -> list[str]:
     return sorted({n.text for n in narrations if n.text})
 
 
-def _quarantine(take: Take, narrations: Sequence[Narration], fault: TakeError) -> TakeOutcome:
-    return TakeOutcome(
-        take_uid=take.take_uid,
-        status="quarantined",
-        reason=fault.code,
-        detail=f"{fault.detail} [take={take.take_name}]",
-        segments=len(narrations),
-    )
+def _describe(error: Exception) -> str:
+    """Return what an error nobody foresaw says and where it rose, the same on every machine."""
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    said = re.sub(r" at 0x[0-9a-fA-F]+", "", said)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {said} [{Path(place.filename).name}:{place.lineno}]"
 
 
-def _without_root(outcome: TakeOutcome, *, root: Path) -> TakeOutcome:
-    # The quarantine table is part of a version's identity: no path of this machine belongs in it.
-    detail = outcome.detail
-    for prefix in {f"{root.resolve()}/", f"{root}/"}:
-        detail = detail.replace(prefix, "")
-    return outcome.model_copy(update={"detail": detail})
+def _without_root(detail: str, *, root: Path) -> str:
+    # The longer first: one may end in the other (/private/tmp/ds and /tmp/ds, or a relative ds).
+    for prefix in sorted({str(root.resolve()), str(root)}, key=len, reverse=True):
+        detail = re.sub(rf"(?<![\w./-]){re.escape(prefix)}/", "", detail)
+    return detail
+
+
+def _open_catalogue(
+    config: PrepConfig, *, run: str
+) -> tuple[DatasetReader, Catalogue, dict[str, Take]]:
+    with _CATALOGUE_LOCK:
+        return _opened(config.model_dump_json(), run)
 
 
 @lru_cache(maxsize=2)
-def _opened(config_json: str) -> tuple[DatasetReader, Catalogue, dict[str, Take]]:
+def _opened(config_json: str, run: str) -> tuple[DatasetReader, Catalogue, dict[str, Take]]:
+    del run  # only tells one run's catalogue from the next one's
     config = PrepConfig.model_validate_json(config_json)
     reader = open_reader(config.dataset, imu=config.imu, video=config.video)
     catalogue = read_limited_catalogue(reader, limit=config.dataset.limit)
@@ -306,8 +353,3 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     began = time.perf_counter()
     yield
     seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began
-
-
-def cores_per_worker(workers: int) -> int:
-    """Return how many threads torch may use in each of ``workers`` on this machine."""
-    return max(1, (os.cpu_count() or 1) // workers)

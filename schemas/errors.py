@@ -52,6 +52,9 @@ class SchemaError(PrimusError, ValueError):
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{p.loc}: {p.message}" for p in self.problems))
 
+    def __reduce__(self) -> tuple[type["SchemaError"], tuple[tuple[Problem, ...]]]:
+        return (SchemaError, (self.problems,))
+
 
 class TakeError(PrimusError):
     """A fault of one take's data: the take is quarantined under ``code`` and the run goes on.

@@ -68,11 +68,11 @@ def parse_rate(value: str | float | Fraction) -> Fraction:
         ValueError: if the value is not a positive number.
     """
     try:
-        rate = Fraction(value)
-    except (ValueError, ZeroDivisionError, TypeError) as error:
+        rate = Fraction(value).limit_denominator(1_000_000)
+    except (ValueError, ZeroDivisionError, OverflowError, TypeError) as error:
         raise ValueError(
             f"rate must be a number or a fraction like '30000/1001', got {value!r}"
         ) from error
     if rate <= 0:
         raise ValueError(f"rate must be positive, got {value!r}")
-    return rate.limit_denominator(1_000_000)
+    return rate

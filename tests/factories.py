@@ -146,9 +146,10 @@ def text_table(texts: Sequence[str], *, dim: int, rng: np.random.Generator) -> p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeTake:
-    """A prepared take and the tables its parts were written from."""
+    """A prepared take, the file it stands for, and the tables its parts were written from."""
 
     prepared: PreparedTake
+    source: SourceEntry
     imu: pa.Table
     frames: pa.Table
     text: pa.Table
@@ -214,16 +215,14 @@ def write_fake_take(
         imu_key=keys["imu"],
         frames_key=keys["frames"],
         text_key=keys["text"] if texts else None,
-        sources=(
-            SourceEntry(
-                take_uid=take.take_uid,
-                path=f"{take.take_uid}/video.mp4",
-                size=10,
-                fingerprint=sha256_hex(take.take_uid.encode()),
-            ),
-        ),
     )
-    return FakeTake(prepared=prepared, **tables)
+    source = SourceEntry(
+        take_uid=take.take_uid,
+        path=f"{take.take_uid}/video.mp4",
+        size=10,
+        fingerprint=sha256_hex(take.take_uid.encode()),
+    )
+    return FakeTake(prepared=prepared, source=source, **tables)
 
 
 def make_run_record(**overrides: Any) -> RunRecord:
@@ -271,7 +270,7 @@ def publish_fakes(
         rows=(assemble_take(f.prepared, parts=parts, config=config, encoder=spec) for f in fakes),
         config=config,
         encoder=spec,
-        sources=[source for f in fakes for source in f.prepared.sources],
+        sources=[f.source for f in fakes],
         quarantine=quarantine if quarantine is not None else make_quarantine(),
         run=make_run_record(),
         tag=tag,

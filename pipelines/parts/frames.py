@@ -48,7 +48,7 @@ def write_frames_part(
 
     Raises:
         TakeError: ``video_undecodable``, ``video_frames_missing`` if no grid time has a frame, or
-            ``embedding_not_finite`` if an embedding does not fit into float16.
+            as ``to_embedding_column``.
     """
     video = open_video(path, decoder=config.decoder)
     grid = grid_ns(span, step_ns=config.step_ns)
@@ -77,7 +77,8 @@ def to_embedding_column(embeddings: npt.NDArray[np.float32], *, place: str) -> p
     """Return embeddings (N, D) as a fixed-size list column of float16.
 
     Raises:
-        TakeError: ``embedding_not_finite`` if a value is not finite in float16.
+        TakeError: ``embedding_not_finite`` if a value is not finite in float16, ``embedding_zero``
+            if a row has no direction.
     """
     with np.errstate(over="ignore"):
         halves = embeddings.astype(np.float16)
@@ -85,6 +86,11 @@ def to_embedding_column(embeddings: npt.NDArray[np.float32], *, place: str) -> p
         bad = int((~np.isfinite(halves)).any(axis=1).sum())
         raise TakeError(
             "embedding_not_finite", f"embeddings must be finite in float16, {bad} are not [{place}]"
+        )
+    if not halves.any(axis=1).all():
+        bad = int((~halves.any(axis=1)).sum())
+        raise TakeError(
+            "embedding_zero", f"embeddings must have a direction, {bad} are all zeros [{place}]"
         )
     return pa.FixedSizeListArray.from_arrays(pa.array(halves.reshape(-1)), embeddings.shape[1])
 

@@ -51,7 +51,7 @@ def write_imu_part(
             raise TakeError(
                 "imu_missing",
                 f"IMU stream {recording.stream} must have samples within the take, got none "
-                f"in [0, {span.end_ns / NS_PER_S:.3f}) s",
+                f"in [{span.start_ns / NS_PER_S:.3f}, {span.end_ns / NS_PER_S:.3f}) s",
             )
         spill.seek(0)
         metadata = {

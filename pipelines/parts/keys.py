@@ -92,7 +92,8 @@ def _clock_fields(config: PrepConfig, take: Take) -> dict[str, Any]:
 def imu_key(sources: Sequence[SourceEntry], *, config: PrepConfig, take: Take) -> str:
     """Return the key of a take's imu part; ``sources`` are its IMU, clock and video files."""
     imu: ImuConfig = config.imu
-    return _key("imu", sources, {**_clock_fields(config, take), "imu": imu.model_dump(mode="json")})
+    fields = imu.model_dump(mode="json", exclude={"block_s"})
+    return _key("imu", sources, {**_clock_fields(config, take), "imu": fields})
 
 
 def frames_key(

@@ -28,7 +28,7 @@ def write_text_part(
 
     Raises:
         ValueError: if the sentences are not unique and sorted.
-        TakeError: ``embedding_not_finite`` if an embedding does not fit into float16.
+        TakeError: as ``to_embedding_column``.
     """
     if any(a >= b for a, b in pairwise(texts)):
         raise ValueError("texts must be unique and sorted")

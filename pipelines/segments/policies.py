@@ -134,7 +134,7 @@ def _place(t_ns: int, *, span: Interval, config: SegmentsConfig) -> Interval | D
     if not span.contains(t_ns):
         return Drop("narration_outside_take")
     if config.policy == "published":
-        return published_window(t_ns, take=span, length_ns=config.length_ns)
+        return published_window(t_ns, take=span, length_ns=config.length_ns, step_ns=config.step_ns)
     return segment_around(t_ns, take=span, length_ns=config.length_ns, step_ns=config.step_ns)
 
 

@@ -27,17 +27,19 @@ def segment_around(t_ns: int, *, take: Interval, length_ns: int, step_ns: int) -
     return Interval(start_ns, start_ns + length_ns)
 
 
-def published_window(t_ns: int, *, take: Interval, length_ns: int) -> Interval | Drop:
+def published_window(t_ns: int, *, take: Interval, length_ns: int, step_ns: int) -> Interval | Drop:
     """Return the window the published PRIMUS code takes for a narration at ``t_ns``.
 
     Up to one length into the take it is the first window; within one length of the end it is the
     last; elsewhere it is centred. Both ends are then floored to whole seconds of the take, so that
-    a window can sit a second early. A window that ends after the take is dropped.
+    a window can sit a second early. A window that ends after the take is dropped. Where the take
+    does not start on a multiple of ``step_ns``, seconds are counted from its first one.
 
     Args:
         t_ns: instant of the narration, take clock.
         take: span of the take.
         length_ns: length of the window, a whole number of seconds.
+        step_ns: starts are multiples of this, which divides a second.
 
     Raises:
         ValueError: if ``t_ns`` is outside ``take`` or the length is no whole number of seconds.
@@ -45,16 +47,17 @@ def published_window(t_ns: int, *, take: Interval, length_ns: int) -> Interval |
     _require_inside(t_ns, take=take)
     if length_ns % NS_PER_S:
         raise ValueError(f"length_ns must be a whole number of seconds, got {length_ns}")
-    into_ns = t_ns - take.start_ns
+    first_ns = -(-take.start_ns // step_ns) * step_ns
+    into_ns, room_ns = t_ns - first_ns, take.end_ns - first_ns
     if into_ns <= length_ns:
         offset_ns = 0
-    elif into_ns + length_ns >= take.duration_ns:
-        offset_ns = take.duration_ns // NS_PER_S * NS_PER_S - length_ns
+    elif into_ns + length_ns >= room_ns:
+        offset_ns = room_ns // NS_PER_S * NS_PER_S - length_ns
     else:
         offset_ns = (into_ns - length_ns // 2) // NS_PER_S * NS_PER_S
-    if offset_ns + length_ns > take.duration_ns:
+    if offset_ns + length_ns > room_ns:
         return Drop(TAKE_SHORTER)
-    start_ns = take.start_ns + offset_ns
+    start_ns = first_ns + offset_ns
     return Interval(start_ns, start_ns + length_ns)
 
 

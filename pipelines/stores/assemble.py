@@ -24,7 +24,6 @@ from pipelines.stores.pool_frames import PooledFrames, pool_frames, unit_rows
 from pipelines.stores.take_lag import find_take_lag
 from schemas.embedding import EmbeddingSpec
 from schemas.imu import IMU_CHANNELS
-from schemas.manifest import SourceEntry
 from schemas.modality import MODALITIES
 from schemas.narration import Narration
 from schemas.segment import SEGMENT_SCHEMA
@@ -48,7 +47,6 @@ class PreparedTake:
     imu_key: str | None
     frames_key: str | None
     text_key: str | None
-    sources: tuple[SourceEntry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +151,7 @@ def assemble_take(
             pl.Series("imu_gap_ns", gap_ns),
             pl.Series("frames", pooled.frames.astype(np.int32)),
             pl.Series("frame_error_ns", pooled.error_ns),
+            pl.Series("decoder", pooled.decoder, dtype=pl.String),
             pl.Series("tokens", tokens),
         )
         .filter(pl.Series(keep))
@@ -166,7 +165,7 @@ def assemble_take(
             pl.when(has_video)
             .then(pl.lit(take.video.variant if take.video else None))
             .alias("video_variant"),
-            pl.when(has_video).then(pl.lit(pooled.decoder)).alias("decoder"),
+            pl.when(has_video).then("decoder"),
             pl.lit(take.dataset).alias("dataset"),
             pl.lit(take.take_uid).alias("take_uid"),
             pl.lit(take.take_name).alias("take_name"),

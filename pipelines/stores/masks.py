@@ -6,13 +6,11 @@ from fractions import Fraction
 from hashlib import sha256
 from math import floor
 from pathlib import Path
-from uuid import uuid4
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.stores.files import file_sha256, write_atomic
+from pipelines.stores.files import file_sha256, open_atomic, write_atomic
 from pipelines.stores.refs import read_ref
 from pipelines.stores.tables import write_table
 from schemas.errors import StoreDamagedError, StoreNotFoundError, UsageError
@@ -94,7 +92,8 @@ def write_mask(store: Path, version: str, *, spec: MaskSpec) -> MaskRecord:
         (shows if "video" in spec.modalities else pl.lit(value=True)).alias("keep_video"),
         (shows if "text" in spec.modalities else pl.lit(value=True)).alias("keep_text"),
     )
-    digest = _write_table(table_path, masked.to_arrow().cast(MASK_SCHEMA))
+    with open_atomic(table_path) as file:
+        write_table(file, masked.to_arrow().cast(MASK_SCHEMA))
     record = MaskRecord(
         version=version,
         spec=spec,
@@ -102,7 +101,7 @@ def write_mask(store: Path, version: str, *, spec: MaskSpec) -> MaskRecord:
         kept_units=len(kept),
         rows=train.height,
         kept_rows=train.filter(pl.col("unit").is_in(sorted(kept))).height,
-        sha256=digest,
+        sha256=file_sha256(table_path),
     )
     write_atomic(record_path, canonical_json(record.model_dump(mode="json")))
     return record
@@ -151,15 +150,3 @@ def _unit_labels(train: pl.DataFrame) -> dict[str, str | None]:
         unit: min(found, key=lambda label: (-found[label], label or ""))
         for unit, found in sorted(counts.items())
     }
-
-
-def _write_table(path: Path, table: pa.Table) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        write_table(temporary, table)
-        digest = file_sha256(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return digest

@@ -26,7 +26,8 @@ class PooledFrames:
     """(M,) of the take's frames."""
     motion: npt.NDArray[np.float64]
     """(M, 2) picture shift since the frame before, NaN where unknown."""
-    decoder: str | None
+    decoder: tuple[str | None, ...]
+    """(N,) who decoded them, both names where PyAV took over in the middle."""
 
 
 def pool_frames(
@@ -56,7 +57,8 @@ def pool_frames(
     rows = np.zeros((0, dim), np.float16)
     motion_t_ns: list[npt.NDArray[np.int64]] = []
     motion: list[npt.NDArray[np.float64]] = []
-    decoder: str | None = None
+    decoder: list[str | None] = [None] * count
+    names = np.zeros(0, np.str_)
     done = 0
 
     def finish(until: int) -> None:
@@ -66,19 +68,19 @@ def pool_frames(
             if low < high:
                 frames[i] = high - low
                 error_ns[i] = late_ns[low:high].max()
+                decoder[i] = "+".join(np.unique(names[low:high]).tolist())
                 video[i] = rows[low:high].sum(axis=0, dtype=np.float64) / (high - low)
 
     for batch in batches:
         grid = batch.column("t_ns").to_numpy()
         if len(grid) == 0:
             continue
-        if decoder is None:
-            decoder = batch.column("decoder")[0].as_py()
         motion_t_ns.append(grid)
         shifts = [batch.column(name).to_numpy(zero_copy_only=False) for name in _MOTION]
         motion.append(np.stack(shifts, axis=1).astype(np.float64))
         t_ns = np.concatenate([t_ns, grid])
         late_ns = np.concatenate([late_ns, np.abs(batch.column("pts_ns").to_numpy() - grid)])
+        names = np.concatenate([names, np.array(batch.column("decoder").to_pylist(), np.str_)])
         flat = batch.column("embedding").flatten().to_numpy()
         rows = np.concatenate([rows, flat.reshape(-1, dim)])
         # A later frame can still fall into any segment that ends after this one.
@@ -87,7 +89,8 @@ def pool_frames(
         done = until
         needed_from = start_ns[done] if done < count else grid[-1] + 1
         drop = int(np.searchsorted(t_ns, needed_from, side="left"))
-        t_ns, late_ns, rows = t_ns[drop:], late_ns[drop:], rows[drop:]
+        t_ns, late_ns = t_ns[drop:], late_ns[drop:]
+        names, rows = names[drop:], rows[drop:]
     finish(count)
     return PooledFrames(
         video=unit_rows(video, present=frames > 0),
@@ -95,7 +98,7 @@ def pool_frames(
         error_ns=error_ns,
         motion_t_ns=np.concatenate([np.zeros(0, np.int64), *motion_t_ns]),
         motion=np.concatenate([np.zeros((0, 2)), *motion]),
-        decoder=decoder,
+        decoder=tuple(decoder),
     )
 
 

@@ -77,7 +77,11 @@ def seal_run_record(record: RunRecord) -> RunRecord:
 
 
 def find_digest_problems(store: Path, version: str) -> list[Problem]:
-    """Return what is missing, altered or extra in a version's folder; reads every byte of it."""
+    """Return what is missing, altered or extra in a version's folder; reads every byte of it.
+
+    Raises:
+        NewerFormatError: if a newer format wrote it.
+    """
     try:
         manifest = read_manifest(store, version)
     except StoreNotFoundError as error:
@@ -101,6 +105,14 @@ def find_digest_problems(store: Path, version: str) -> list[Problem]:
             )
     if (folder / MANIFEST).read_bytes() != canonical_json(manifest.model_dump(mode="json")):
         problems.append(Problem(MANIFEST, "must be canonical JSON", "altered"))
+    try:
+        record = read_run_record(store, version)
+        if record.version != version:
+            problems.append(
+                Problem(RUN, f"must be of version {version}, got {record.version}", "altered")
+            )
+    except StoreDamagedError as error:
+        problems.append(Problem(RUN, str(error), "altered"))
     known = {entry.path for entry in manifest.objects} | {MANIFEST, RUN}
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     problems += [

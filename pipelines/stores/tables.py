@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,15 +65,15 @@ class SegmentWriter:
         self._writer.close()
 
 
-def write_quarantine(path: Path, table: pa.Table) -> None:
+def write_quarantine(where: Path | BinaryIO, table: pa.Table) -> None:
     """Write the quarantine table, sorted so that its bytes do not depend on who finished first."""
     ordered = table.select(QUARANTINE_SCHEMA.names).cast(QUARANTINE_SCHEMA)
     keys = [(name, "ascending") for name in ("dataset", "take_uid", "reason", "detail")]
-    write_table(path, ordered.sort_by(keys))
+    write_table(where, ordered.sort_by(keys))
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write ``table`` to a new Parquet file in our settings."""
+def write_table(where: Path | BinaryIO, table: pa.Table) -> None:
+    """Write ``table`` to a new Parquet file, or an open one, in our settings."""
     schema = file_schema(table.schema)
     rows = table.combine_chunks().replace_schema_metadata(schema.metadata)
-    pq.write_table(rows, path, row_group_size=ROW_GROUP, **_OPTIONS)
+    pq.write_table(rows, where, row_group_size=ROW_GROUP, **_OPTIONS)

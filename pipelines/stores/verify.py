@@ -13,7 +13,7 @@ import zarr
 
 from pipelines.stores.arrays import array_layout
 from pipelines.stores.sealed import find_digest_problems, read_manifest, read_run_record
-from schemas.errors import Problem, StoreDamagedError
+from schemas.errors import Problem
 from schemas.manifest import QUARANTINE_SCHEMA, Manifest
 from schemas.modality import MODALITIES
 from schemas.segment import SEGMENT_FIRST_COLUMNS, SEGMENT_SCHEMA, SEGMENT_SORT
@@ -23,7 +23,6 @@ from schemas.store import (
     MANIFEST,
     QUARANTINE,
     ROWS_PER_CHUNK,
-    RUN,
     SEGMENTS,
     version_path,
 )
@@ -55,14 +54,6 @@ def verify_version(
         return problems
     manifest = read_manifest(store, version)
     folder = store / version_path(version)
-    try:
-        record = read_run_record(store, version)
-        if record.version != version:
-            problems.append(
-                Problem(RUN, f"must be of version {version}, got {record.version}", "altered")
-            )
-    except StoreDamagedError as error:
-        problems.append(Problem(RUN, str(error), "altered"))
     problems += _count_problems(manifest)
     problems += _content(QUARANTINE, partial(_quarantine_problems, folder, manifest))
     problems += _content(SEGMENTS, partial(_table_problems, folder, manifest))

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,11 @@ def version_bytes(store: str, version: str) -> dict[str, bytes]:
     folder = Path(store) / "versions" / version
     files = [p for p in folder.rglob("*") if p.is_file() and p.name != "run.json"]
     return {str(p.relative_to(folder)): p.read_bytes() for p in files}
+
+
+def artifact_keys(prefect_home: Path) -> set[str]:
+    with closing(sqlite3.connect(prefect_home / "prefect.db")) as database:
+        return {key for (key,) in database.execute("SELECT key FROM artifact")}
 
 
 def test_counts_reconcile_and_the_store_is_whole(undisturbed: RunSummary) -> None:
@@ -79,6 +86,7 @@ def test_every_executor_publishes_the_same_bytes(
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["version"] == undisturbed.version
+    assert artifact_keys(tmp_path / "prefect") == {"prepared-version", "quarantine"}
     assert version_bytes(summary["store"], summary["version"]) == version_bytes(
         undisturbed.store, undisturbed.version
     )

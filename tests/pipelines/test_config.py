@@ -66,13 +66,14 @@ def test_identity_holds_no_path_and_no_executor() -> None:
             "store.uri": "/y",
             "encoder.name": "/z/tiny",
             "encoder.device": "cpu",
+            "imu.block_s": 7,
             "execution.executor": "dask",
             "execution.workers": 9,
             "max_quarantine": 0.9,
         },
     )
     assert config.identity() == other.identity()
-    assert config.identity()["encoder"]["name"] == "tiny"
+    assert not {"store", "encoder", "execution", "masks"} & config.identity().keys()
 
 
 @pytest.mark.parametrize(
@@ -94,3 +95,35 @@ def test_required_modalities_follow_the_policy(
         }
     )
     assert config.segments.required == required
+
+
+@pytest.mark.parametrize("value", [50, 50.0, "50"])
+def test_a_rate_may_be_written_as_a_number(value: object) -> None:
+    assert load_config(None, overrides={**BASE, "imu.rate_hz": value}).imu.rate_hz == "50"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"store.tag": "No Tag"}, r"tag must match .* got 'No Tag'"),
+        ({"store.uri": "s3://bucket/store"}, r"store\.uri: .*folders of this machine"),
+        ({"store.parts": ""}, r"store\.parts: .*folders of this machine, got ''"),
+        (
+            {"masks": [{"name": "m", "keep": 0.1}, {"name": "m", "keep": 0.2}]},
+            r"masks: .*a name each, got m, m",
+        ),
+    ],
+)
+def test_what_publishing_would_refuse_is_refused_before_the_work(
+    overrides: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        load_config(None, overrides={**BASE, **overrides})
+
+
+def test_a_config_that_is_no_text_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="config file must be readable"):
+        load_config(tmp_path, overrides={})
+    (tmp_path / "prep.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="config file must be readable"):
+        load_config(tmp_path / "prep.yaml", overrides={})

@@ -30,6 +30,12 @@ def test_each_error_has_its_exit_code(error: type[PrimusError], code: int) -> No
     assert error("why").exit_code == code
 
 
+def test_schema_error_travels_with_its_problems() -> None:
+    error = SchemaError([Problem("t_ns", "must rise", "order"), Problem("values", "bad", "shape")])
+    again = copy.copy(error)
+    assert (str(again), again.problems) == ("t_ns: must rise; values: bad", error.problems)
+
+
 def test_take_error_travels_between_processes() -> None:
     error = TakeError("video_unreadable", "video must open, got nothing")
     assert str(error) == "video_unreadable: video must open, got nothing"

@@ -83,13 +83,13 @@ def test_rates_stay_fractions(value: str | float, rate: Fraction) -> None:
     assert parse_rate(value) == rate
 
 
-@pytest.mark.parametrize("value", ["fast", "1/0", "", "nan"])
-def test_rate_must_be_a_number(value: str) -> None:
+@pytest.mark.parametrize("value", ["fast", "1/0", "", "nan", float("inf")])
+def test_rate_must_be_a_number(value: str | float) -> None:
     with pytest.raises(ValueError, match="rate must be a number or a fraction"):
         parse_rate(value)
 
 
-@pytest.mark.parametrize("value", ["0", "-50"])
+@pytest.mark.parametrize("value", ["0", "-50", "1e-9"])
 def test_rate_must_be_positive(value: str) -> None:
     with pytest.raises(ValueError, match=f"rate must be positive, got '{value}'"):
         parse_rate(value)

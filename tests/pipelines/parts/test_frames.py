@@ -219,6 +219,13 @@ def test_overflow_of_float16_is_a_fault_of_the_take(video: Path, tmp_path: Path)
     assert not parts.path("frames", KEY).exists()
 
 
+def test_embedding_without_direction_is_a_fault_of_the_take() -> None:
+    rows = np.array([[1.0, 0.0], [0.0, 0.0], [1e-9, 0.0]], dtype=np.float32)
+    with pytest.raises(TakeError, match=r"embedding_zero: .*, 2 are all zeros \[v\.mp4\]"):
+        to_embedding_column(rows, place="v.mp4")
+    assert len(to_embedding_column(rows[:1], place="v.mp4")) == 1
+
+
 def test_embedding_column_keeps_the_largest_float16() -> None:
     column = to_embedding_column(np.array([[65504.0, -1.0]], np.float32), place="x")
     assert column.to_pylist() == [[65504.0, -1.0]]

@@ -46,6 +46,7 @@ def keys(cfg: PrepConfig, take: Take = TAKE, spec: EmbeddingSpec = SPEC) -> tupl
         ("execution.workers", 7, (False, False)),
         ("segments.length_ms", 4000, (False, False)),
         ("dataset.labels", "published", (False, False)),
+        ("imu.block_s", 7, (False, False)),
         ("imu.cutoff_hz", 15.0, (True, False)),
         ("imu.accept_sensor_frame", True, (True, False)),
         ("dataset.timesync_k0", 1, (True, False)),

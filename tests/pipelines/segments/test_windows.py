@@ -6,6 +6,7 @@ from schemas.manifest import Drop
 from schemas.time import NS_PER_S, Interval, seconds_to_ns
 
 TAKE = Interval(0, 100)
+STEP_NS = 20_000_000
 SHORTER = Drop("take_shorter_than_segment")
 
 
@@ -52,7 +53,7 @@ def test_instant_outside_the_take_is_refused(t_ns: int) -> None:
     with pytest.raises(ValueError, match=rf"must lie in \[0, 100\), got {t_ns}"):
         segment_around(t_ns, take=TAKE, length_ns=10, step_ns=1)
     with pytest.raises(ValueError, match=rf"must lie in \[0, 100\), got {t_ns}"):
-        published_window(t_ns, take=TAKE, length_ns=NS_PER_S)
+        published_window(t_ns, take=TAKE, length_ns=NS_PER_S, step_ns=STEP_NS)
 
 
 # Worked by hand from the published rule for a 5-s window in a take of 20.7 s.
@@ -72,7 +73,9 @@ PUBLISHED = [
 @pytest.mark.parametrize(("seconds", "start_s"), PUBLISHED)
 def test_published_window_follows_the_table(seconds: float, start_s: int) -> None:
     take = Interval(0, seconds_to_ns(20.7))
-    found = published_window(seconds_to_ns(seconds), take=take, length_ns=5 * NS_PER_S)
+    found = published_window(
+        seconds_to_ns(seconds), take=take, length_ns=5 * NS_PER_S, step_ns=STEP_NS
+    )
     assert found == Interval(start_s * NS_PER_S, (start_s + 5) * NS_PER_S)
 
 
@@ -88,15 +91,26 @@ def test_published_window_agrees_with_the_rule_in_seconds() -> None:
                 low, high = duration - 5, duration
             else:
                 low, high = t - 2.5, t + 2.5
-            found = published_window(t_ms * 1_000_000, take=take, length_ns=5 * NS_PER_S)
+            found = published_window(
+                t_ms * 1_000_000, take=take, length_ns=5 * NS_PER_S, step_ns=STEP_NS
+            )
             assert found == Interval(int(low) * NS_PER_S, int(high) * NS_PER_S)
 
 
 def test_published_window_drops_a_take_that_ends_before_it() -> None:
     take = Interval(0, 5 * NS_PER_S - 1)
-    assert published_window(1, take=take, length_ns=5 * NS_PER_S) == SHORTER
+    assert published_window(1, take=take, length_ns=5 * NS_PER_S, step_ns=STEP_NS) == SHORTER
 
 
 def test_published_window_needs_whole_seconds() -> None:
     with pytest.raises(ValueError, match="whole number of seconds, got 1500000000"):
-        published_window(1, take=Interval(0, 10), length_ns=1_500_000_000)
+        published_window(1, take=Interval(0, 10), length_ns=1_500_000_000, step_ns=STEP_NS)
+
+
+def test_published_window_starts_on_the_step_where_the_take_does_not() -> None:
+    take = Interval(13_000_001, 13_000_001 + 21 * NS_PER_S)
+    for t_ns in (take.start_ns, 9 * NS_PER_S, take.end_ns - 1):
+        found = published_window(t_ns, take=take, length_ns=5 * NS_PER_S, step_ns=STEP_NS)
+        assert isinstance(found, Interval)
+        assert (found.start_ns - STEP_NS) % NS_PER_S == 0
+        assert take.start_ns <= found.start_ns <= found.end_ns <= take.end_ns

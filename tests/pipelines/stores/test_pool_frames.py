@@ -44,7 +44,7 @@ def test_mean_by_slow_loop() -> None:
         late = [abs(table["pts_ns"][k].as_py() - table["t_ns"][k].as_py()) for k in inside]
         assert found.error_ns[i] == max(late)
     assert found.frames.tolist()[:2] == [8, 8]
-    assert found.decoder == "pyav"
+    assert found.decoder == (*["pyav"] * 6, None, None)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 1000])
@@ -95,7 +95,7 @@ def test_no_frames_and_no_segments() -> None:
     nothing = pool_frames([], start_ns=np.array([0]), end_ns=np.array([5]), dim=DIM)
     assert nothing.frames.tolist() == [0]
     assert nothing.video.shape == (1, DIM)
-    assert nothing.decoder is None
+    assert nothing.decoder == (None,)
     assert pool(make(1000), [], length=100).video.shape == (0, DIM)
 
 
@@ -111,3 +111,12 @@ def test_unit_rows_leave_absent_ones_zero() -> None:
 def test_vector_without_direction_is_a_fault(value: float, message: str) -> None:
     with pytest.raises(TakeError, match=message):
         unit_rows(np.full((1, 2), value), present=np.array([True]))
+
+
+def test_each_segment_names_who_decoded_its_own_frames() -> None:
+    table = make(3000)
+    names = ["decord"] * 15 + ["pyav"] * 15
+    at = table.schema.get_field_index("decoder")
+    table = table.set_column(at, table.schema.field(at), pa.array(names))
+    found = pool(table, [0, 1000, 2000], length=1000)
+    assert found.decoder == ("decord", "decord+pyav", "pyav")

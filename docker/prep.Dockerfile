@@ -1,0 +1,55 @@
+# primus-prep: recordings in, stores out. Build from the top of the repository:
+#   docker build -f docker/prep.Dockerfile -t primus-prep:0.1.0 \
+#     --build-arg VERSION=0.1.0 --build-arg GIT_HASH="$(git rev-parse HEAD)" .
+FROM python:3.11.13-slim-bookworm AS build
+
+# Where torch comes from; an index of builds without the GPU libraries, say.
+# Empty: the package index. What torch itself needs comes with the rest, from the package index.
+ARG TORCH_INDEX=""
+
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends build-essential \
+    && rm -rf /var/lib/apt/lists/*
+
+RUN python -m venv /opt/primus
+ENV PATH=/opt/primus/bin:$PATH
+
+WORKDIR /build
+# Dependencies first: they change less often than the code.
+COPY constraints.txt ./
+RUN pip install -c constraints.txt --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
+# It declares jupyter, rerun and more; reading IMU records needs numpy alone.
+RUN pip install -c constraints.txt --no-deps projectaria-tools
+
+COPY pyproject.toml README.md LICENSE ./
+COPY schemas ./schemas
+COPY pipelines ./pipelines
+COPY flows ./flows
+# demo and plan start the trainer, so both programs live here.
+COPY primus_train ./primus_train
+RUN pip install -c constraints.txt ".[flows,train]" \
+    && python -c "import decord, prefect, zarr; from projectaria_tools.core import data_provider"
+
+
+FROM python:3.11.13-slim-bookworm
+
+ARG VERSION=unknown
+ARG GIT_HASH=unknown
+LABEL org.opencontainers.image.title="primus-prep" \
+      org.opencontainers.image.description="From egocentric recordings to synchronized IMU, video and text embedding stores" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${GIT_HASH}"
+
+RUN useradd --create-home --uid 1000 primus
+COPY --from=build /opt/primus /opt/primus
+ENV PATH=/opt/primus/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    TOKENIZERS_PARALLELISM=false
+
+USER primus
+WORKDIR /home/primus
+ENTRYPOINT ["primus-prep"]
+CMD ["--help"]

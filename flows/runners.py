@@ -19,6 +19,7 @@ _QUIET = {
     "DASK_LOGGING__DISTRIBUTED": "error",
 }
 _SERVER_START_S = 120
+_DRAIN_S = 20
 
 
 def quiet_environment() -> None:
@@ -47,8 +48,20 @@ def prefect_server() -> Iterator[str]:
         with temporary_settings({PREFECT_API_URL: server.api_url}):
             yield server.api_url
     finally:
+        _drain_prefect()
         del os.environ["PREFECT_API_URL"]
         server.stop()
+
+
+def _drain_prefect() -> None:
+    # Events and logs are sent by threads of their own; left with a queue, they would go on trying
+    # to reach a server that is gone, and keep the process from ending.
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    for service in (EventsWorker, APILogWorker):
+        waiting: Any = service.drain_all(timeout=_DRAIN_S)
+        del waiting
 
 
 def make_task_runner(execution: ExecutionConfig) -> Any:  # noqa: ANN401 - Prefect's own generic

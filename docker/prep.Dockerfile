@@ -3,7 +3,7 @@
 #     --build-arg VERSION=0.1.0 --build-arg GIT_HASH="$(git rev-parse HEAD)" .
 FROM python:3.11.13-slim-bookworm AS build
 
-# Where torch comes from; an index of builds without the GPU libraries, say.
+# An index to take torch from, such as one that holds builds without the GPU libraries.
 # Empty: the package index. What torch itself needs comes with the rest, from the package index.
 ARG TORCH_INDEX=""
 
@@ -27,7 +27,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY schemas ./schemas
 COPY pipelines ./pipelines
 COPY flows ./flows
-# demo and plan start the trainer, so both programs live here.
+# The demo starts the trainer, so both programs live here.
 COPY primus_train ./primus_train
 RUN pip install -c constraints.txt ".[flows,train]" \
     && python -c "import decord, prefect, zarr; from projectaria_tools.core import data_provider"

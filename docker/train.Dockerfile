@@ -3,7 +3,7 @@
 #     --build-arg VERSION=0.1.0 --build-arg GIT_HASH="$(git rev-parse HEAD)" .
 FROM python:3.11.13-slim-bookworm AS build
 
-# Where torch comes from; an index of builds without the GPU libraries, say.
+# An index to take torch from, such as one that holds builds without the GPU libraries.
 # Empty: the package index. What torch itself needs comes with the rest, from the package index.
 ARG TORCH_INDEX=""
 

@@ -137,17 +137,19 @@ def _make_config(out: Path) -> PrepConfig:
 
 def _training_stages(out: Path, *, ref: str, seed: int) -> list[tuple[str, list[str]]]:
     run = str(out / "fit")
+    # The last weights, not those that did best on val: val participants are in the gallery.
+    weights = str(out / "fit" / "last.pt")
     store = ["--store", ref]
     settings = [word for setting in FIT_SETTINGS for word in ("--set", setting)]
     shots = ["--shots", _SHOTS, "--trials", str(_TRIALS)]
 
     def probe(name: str, *flags: str) -> list[str]:
-        return ["probe", "--checkpoint", run, *flags, *store, *shots, "--out", str(out / name)]
+        return ["probe", "--checkpoint", weights, *flags, *store, *shots, "--out", str(out / name)]
 
     retrieve = ["--splits", "val,test", "--out", str(out / "retrieve")]
     return [
         ("fit", ["fit", *store, "--seed", str(seed), *settings, "--out", run, "--overwrite"]),
-        ("retrieve", ["retrieve", "--checkpoint", run, *store, *retrieve, "--overwrite"]),
+        ("retrieve", ["retrieve", "--checkpoint", weights, *store, *retrieve, "--overwrite"]),
         ("probe", [*probe("probe"), "--overwrite"]),
         ("probe untrained", [*probe("probe-untrained", "--untrained"), "--overwrite"]),
     ]

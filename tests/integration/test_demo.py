@@ -1,7 +1,7 @@
 """The whole road at its real size: what the demo's encoder must have learnt.
 
-Gallery, chance and shots are those of the two participants that were never trained on. The
-synthetic parameters are fixed in the code; nothing here depends on a lucky seed.
+Gallery and chance are those of the two participants that were never trained on. The weights are
+the last ones: the best ones are chosen on val, which the gallery holds too. The synthetic parameters are fixed in the code; nothing here depends on a lucky seed.
 """
 
 import json
@@ -44,7 +44,7 @@ def fit_and_retrieve(out: Path, name: str, *, seed: int, permute: str = "none") 
         "--seed", str(seed), *settings, "--set", f"data.permute_video={permute}",
     )  # fmt: skip
     report, _ = run(
-        "primus_train.cli", "retrieve", "--checkpoint", str(folder), "--store", store,
+        "primus_train.cli", "retrieve", "--checkpoint", str(folder / "last.pt"), "--store", store,
         "--splits", "val,test",
     )  # fmt: skip
     found: dict[str, Any] = report["imu_to_video"]

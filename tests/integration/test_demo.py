@@ -1,7 +1,8 @@
 """The whole road at its real size: what the demo's encoder must have learnt.
 
 Gallery and chance are those of the two participants that were never trained on. The weights are
-the last ones: the best ones are chosen on val, which the gallery holds too. The synthetic parameters are fixed in the code; nothing here depends on a lucky seed.
+the last ones: the best ones are chosen on val, which the gallery holds too. The synthetic
+parameters are fixed in the code; nothing here depends on a lucky seed.
 """
 
 import json

@@ -5,11 +5,18 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, get_args
 
 from flows import commands
+from flows.profiles import PROFILES
+from pipelines.config import DatasetName
+from pipelines.synthetic.faults import faults_of
+from pipelines.synthetic.registry import SYNTHETIC
 from schemas.errors import PrimusError
 
 __all__ = ["main"]
+
+DATASETS: Final[tuple[str, ...]] = get_args(DatasetName)
 
 _EXIT_CODES = (
     "exit codes: 0 done; 1 failed; 2 wrong usage or config; "
@@ -44,19 +51,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _fault_names() -> str:
+    listed = [
+        f"  {name}:\n"
+        + "\n".join(
+            f"    {fault.name:<22} {fault.what}; {fault.outcome}"
+            + (f", {fault.reason or fault.shown_by}" if fault.reason or fault.shown_by else "")
+            for fault in faults_of(name).values()
+        )
+        for name in SYNTHETIC
+    ]
+    return "faults, what comes of them and where it shows:\n" + "\n".join(listed) + "\n\n"
+
+
 class _Adder:
     """Adds commands that all look alike: a sentence, examples, exit codes."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self._commands = parser.add_subparsers(metavar="COMMAND", title="commands")
 
-    def __call__(self, name: str, what: str, *examples: str) -> argparse.ArgumentParser:
+    def __call__(
+        self, name: str, what: str, *examples: str, notes: str = ""
+    ) -> argparse.ArgumentParser:
         shown = "\n".join(f"  primus-prep {name} {example}" for example in examples)
         return self._commands.add_parser(
             name,
             help=what,
             description=f"{what[0].upper()}{what[1:]}.",
-            epilog=f"examples:\n{shown}\n\n{_EXIT_CODES}",
+            epilog=f"examples:\n{shown}\n\n{notes}{_EXIT_CODES}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
@@ -75,6 +97,8 @@ def _make_parser() -> argparse.ArgumentParser:
             "synth",
             "write a synthetic dataset in the real on-disk layout",
             "data --dataset egoexo4d --takes 8 --seconds 20 --seed 0",
+            "data --dataset ego4d --takes 24 --seconds 15 --faults all",
+            notes=_fault_names(),
         )
     )
     _add_make_encoder(
@@ -82,6 +106,7 @@ def _make_parser() -> argparse.ArgumentParser:
             "make-encoder",
             "write a CLIP of random weights for offline runs",
             "encoder --preset tiny --seed 0",
+            "encoder --preset vit-b-32 --layout clip4clip",
         )
     )
     _add_inventory(
@@ -89,6 +114,7 @@ def _make_parser() -> argparse.ArgumentParser:
             "inventory",
             "takes, streams and sizes of a dataset, before any work",
             "--dataset egoexo4d --root data",
+            "--dataset realworld --root data --set dataset.positions=[head,waist] --json",
         )
     )
     _add_run(
@@ -97,6 +123,7 @@ def _make_parser() -> argparse.ArgumentParser:
             "takes to a published store version",
             "--dataset egoexo4d --root data --store store --encoder encoder",
             "--config prep.yaml --set segments.policy=stride --executor dask --workers 4 --json",
+            "--config prep.yaml --profile published --set imu.alignment=clock",
         )
     )
     _add_store(
@@ -106,6 +133,7 @@ def _make_parser() -> argparse.ArgumentParser:
             "ls store",
             "verify store@latest",
             "tag store@0123456789abcdef paper",
+            "table1 egoexo4d-store ego4d-store@latest realworld-store",
         )
     )
     _add_mask(
@@ -138,7 +166,7 @@ def _finish(parser: argparse.ArgumentParser, handler: commands.Handler, *, json:
 
 def _add_synth(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dest", type=Path, metavar="DEST", help="folder to write")
-    parser.add_argument("--dataset", choices=["egoexo4d"], default="egoexo4d")
+    parser.add_argument("--dataset", choices=SYNTHETIC, default="egoexo4d")
     parser.add_argument("--takes", type=int, default=8, metavar="N")
     parser.add_argument("--seconds", type=float, default=40.0, metavar="S", help="length of a take")
     parser.add_argument("--participants", type=int, default=4, metavar="P")
@@ -150,7 +178,10 @@ def _add_synth(parser: argparse.ArgumentParser) -> None:
         help="takes that also get the 1408-px file",
     )
     parser.add_argument(
-        "--faults", default="", metavar="NAME,...", help="faults to plant, one take each"
+        "--faults",
+        default="",
+        metavar="NAME,...",
+        help="faults to plant, one take each; all: every fault of the dataset",
     )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes")
     _finish(parser, commands.run_synth, json=True)
@@ -159,19 +190,29 @@ def _add_synth(parser: argparse.ArgumentParser) -> None:
 def _add_make_encoder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dest", type=Path, metavar="DEST", help="folder to write")
     parser.add_argument("--preset", choices=["tiny", "vit-b-32"], default="tiny")
+    parser.add_argument(
+        "--layout",
+        choices=["transformers", "clip4clip"],
+        default="transformers",
+        help="clip4clip: a checkpoint as published, with the weights of encoder.pooling=seqTransf",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="K")
     _finish(parser, commands.run_make_encoder, json=True)
 
 
 def _add_inventory(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dataset", required=True, choices=["egoexo4d", "gopro"])
+    parser.add_argument("--dataset", required=True, choices=DATASETS)
     parser.add_argument("--root", required=True, type=Path, metavar="DIR")
+    _add_settings(parser, example="dataset.positions=[head,waist]")
     _finish(parser, commands.run_inventory, json=True)
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="F", help="YAML file")
-    parser.add_argument("--dataset", choices=["egoexo4d", "gopro"], help="dataset.name")
+    parser.add_argument(
+        "--profile", choices=PROFILES, help="start from these settings; all others win over them"
+    )
+    parser.add_argument("--dataset", choices=DATASETS, help="dataset.name")
     parser.add_argument("--root", metavar="DIR", help="dataset.root")
     parser.add_argument("--store", metavar="URI", help="store.uri")
     parser.add_argument("--encoder", metavar="NAME_OR_DIR", help="encoder.name")
@@ -182,15 +223,19 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dask-address", metavar="A", help="execution.dask_address")
     parser.add_argument("--limit", type=int, metavar="N", help="dataset.limit")
     parser.add_argument("--tag", metavar="T", help="store.tag")
+    _add_settings(parser, example="segments.policy=stride")
+    _finish(parser, commands.run_run, json=True)
+
+
+def _add_settings(parser: argparse.ArgumentParser, *, example: str) -> None:
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         dest="settings",
-        help="any field of the config, such as segments.policy=stride; may be repeated",
+        help=f"any field of the config, such as {example}; may be repeated",
     )
-    _finish(parser, commands.run_run, json=True)
 
 
 def _add_store(parser: argparse.ArgumentParser) -> None:
@@ -207,6 +252,10 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
         if name == "tag":
             action.add_argument("tag", metavar="TAG")
         _finish(action, handler, json=True)
+    what = "segments, hours, people and classes of stores, beside the paper's Table I"
+    table1 = add("table1", help=what, description=f"{what[0].upper()}{what[1:]}.")
+    table1.add_argument("refs", nargs="+", metavar="URI[@REF]")
+    _finish(table1, commands.run_store_table1, json=True)
 
 
 def _add_mask(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ __all__ = [
     "run_run",
     "run_store_ls",
     "run_store_show",
+    "run_store_table1",
     "run_store_tag",
     "run_store_verify",
     "run_synth",
@@ -35,10 +35,11 @@ Handler = Callable[[argparse.Namespace], int]
 def run_synth(args: argparse.Namespace) -> int:
     """Write a synthetic dataset."""
     from flows.progress import Progress
-    from pipelines.synthetic.egoexo4d import write_egoexo4d
+    from pipelines.synthetic.registry import write_synthetic
 
     with Progress("synth", total=args.takes, unit="takes") as progress:
-        write_egoexo4d(
+        write_synthetic(
+            args.dataset,
             args.dest,
             takes=args.takes,
             seconds=args.seconds,
@@ -49,7 +50,12 @@ def run_synth(args: argparse.Namespace) -> int:
             workers=args.workers,
             progress=lambda done, _total: progress.to(done),
         )
-    report = {"dest": str(args.dest), "takes": args.takes, "seconds": args.seconds}
+    report = {
+        "dest": str(args.dest),
+        "dataset": args.dataset,
+        "takes": args.takes,
+        "seconds": args.seconds,
+    }
     return _tell(args, report, f"{args.takes} takes of {args.seconds:g} s in {args.dest}")
 
 
@@ -57,40 +63,48 @@ def run_make_encoder(args: argparse.Namespace) -> int:
     """Write an encoder of random weights."""
     from pipelines.encoders.make_encoder import make_encoder
 
-    make_encoder(args.dest, preset=args.preset, seed=args.seed)
-    report = {"dest": str(args.dest), "preset": args.preset, "seed": args.seed}
+    make_encoder(args.dest, preset=args.preset, seed=args.seed, layout=args.layout)
+    report = {
+        "dest": str(args.dest),
+        "preset": args.preset,
+        "layout": args.layout,
+        "seed": args.seed,
+    }
     text = f"{args.preset} encoder in {args.dest}: random weights, no meaning beyond demonstration"
     return _tell(args, report, text)
 
 
 def run_inventory(args: argparse.Namespace) -> int:
     """List what a dataset folder holds."""
-    from pipelines.config import DatasetConfig, ImuConfig, VideoConfig
+    from flows.progress import Progress
+    from pipelines.config import load_config
+    from pipelines.datasets.base import read_limited_catalogue
+    from pipelines.datasets.inventory import print_inventory, take_inventory
     from pipelines.datasets.registry import open_reader
 
-    dataset = DatasetConfig(name=args.dataset, root=args.root)
-    catalogue = open_reader(dataset, imu=ImuConfig(), video=VideoConfig()).read_catalogue()
-    usable = [take for take in catalogue.takes if take.take_uid not in catalogue.faults]
-    paths = {
-        stream.path for take in usable for stream in (take.imu, take.video) if stream is not None
+    given = {
+        "dataset.name": args.dataset,
+        "dataset.root": str(args.root),
+        # Nothing is written; a config must name a place all the same.
+        "store.uri": "unused",
     }
-    sizes = sum((args.root / path).stat().st_size for path in paths)
-    faults = Counter(fault.code for fault in catalogue.faults.values())
-    report = {
-        "takes": len(catalogue.takes),
-        "usable": len(usable),
-        "faults": dict(faults),
-        "participants": len({take.participant for take in catalogue.takes}),
-        "labels": dict(Counter(take.label or "none" for take in catalogue.takes)),
-        "narrations": sum(len(n) for n in catalogue.narrations.values()),
-        "ignored": dict(catalogue.ignored),
-        "bytes": sizes,
-    }
-    return _tell(args, report, _lines(report))
+    config = load_config(None, overrides={**given, **_parse_settings(args.settings)})
+    reader = open_reader(config.dataset, imu=config.imu, video=config.video, text=config.text)
+    catalogue = read_limited_catalogue(reader, limit=config.dataset.limit)
+    with Progress("inventory", total=len(catalogue.takes), unit="takes") as progress:
+        inventory = take_inventory(
+            catalogue,
+            dataset=config.dataset.name,
+            root=config.dataset.root,
+            read_length=lambda take: reader.read_clock(take).span.duration_ns,
+            progress=progress.to,
+        )
+    return _tell(args, inventory.model_dump(mode="json"), print_inventory(inventory))
 
 
 def run_run(args: argparse.Namespace) -> int:
     """Prepare a dataset and publish a version."""
+    from flows.profiles import read_profile
     from pipelines.config import load_config
 
     given = {
@@ -105,7 +119,11 @@ def run_run(args: argparse.Namespace) -> int:
         "execution.dask_address": args.dask_address,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
-    config = load_config(args.config, overrides={**overrides, **_parse_settings(args.settings)})
+    config = load_config(
+        args.config,
+        overrides={**overrides, **_parse_settings(args.settings)},
+        base=read_profile(args.profile) if args.profile else None,
+    )
 
     if args.quiet:
         send_native_stderr_to(config.parts_root / "state" / "libraries.log")
@@ -121,6 +139,19 @@ def run_run(args: argparse.Namespace) -> int:
         f"{summary.seconds['total']:.1f} s"
     )
     return _tell(args, report, text)
+
+
+def run_store_table1(args: argparse.Namespace) -> int:
+    """Print what stores hold beside the paper's Table I."""
+    from pipelines.stores.table_one import make_table_one, print_table_one
+
+    versions = [_resolve(ref) for ref in args.refs]
+    rows = make_table_one([(store, version) for store, version in versions])
+    report = {
+        "stores": [f"{store}@{version}" for store, version in versions],
+        "rows": [row.model_dump(mode="json") for row in rows],
+    }
+    return _tell(args, report, print_table_one(rows))
 
 
 def run_store_ls(args: argparse.Namespace) -> int:
@@ -148,7 +179,7 @@ def run_store_show(args: argparse.Namespace) -> int:
         "store": str(store),
         "version": version,
         "dataset": manifest.dataset,
-        "encoder": manifest.encoder.model_dump(mode="json"),
+        "encoder": manifest.encoder.model_dump(mode="json") if manifest.encoder else None,
         "imu": manifest.imu.model_dump(mode="json"),
         "counts": counts.model_dump(mode="json"),
         "bytes": sum(entry.size for entry in manifest.objects),

@@ -19,7 +19,7 @@ from flows.tasks import run_batch
 from pipelines.config import PrepConfig
 from pipelines.datasets.base import Catalogue
 from pipelines.datasets.registry import open_reader
-from pipelines.encoders.registry import open_encoder
+from pipelines.encoders.registry import open_encoder, open_pooler
 from pipelines.parts.store import PartStore
 from pipelines.prepare import TakeOutcome, clean_narrations, read_limited_catalogue
 from pipelines.segments.splits import assign_splits
@@ -27,6 +27,7 @@ from pipelines.stores.assemble import PreparedTake, TakeRows, assemble_take
 from pipelines.stores.files import open_atomic
 from pipelines.stores.publish import PublishedVersion, publish_version
 from pipelines.stores.tables import write_quarantine
+from pipelines.stores.verify import read_manifest
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import QuarantineLimitError, UsageError
 from schemas.manifest import QUARANTINE_SCHEMA, RunRecord
@@ -80,12 +81,14 @@ def prepare(config: PrepConfig) -> RunSummary:
     """
     began = time.perf_counter()
     quiet_environment()
-    reader = open_reader(config.dataset, imu=config.imu, video=config.video)
+    reader = open_reader(config.dataset, imu=config.imu, video=config.video, text=config.text)
     catalogue = read_limited_catalogue(reader, limit=config.dataset.limit)
     if not catalogue.takes:
         raise UsageError(f"dataset must hold at least one take, got none [{config.dataset.root}]")
     # Weights that cannot be had should end the run here, not in a worker.
-    spec = open_encoder(config.encoder).spec
+    encoder = open_encoder(config.encoder)
+    spec = encoder.spec if encoder is not None else None
+    open_pooler(config)  # also what it cannot do should end the run here
     splits = assign_splits(catalogue.takes, config=config.splits, official=catalogue.official_split)
     seconds = {"catalogue": time.perf_counter() - began}
     takes_began = time.perf_counter()
@@ -99,9 +102,9 @@ def prepare(config: PrepConfig) -> RunSummary:
 
 
 def _run_inline(
-    config: PrepConfig, catalogue: Catalogue, spec: EmbeddingSpec
+    config: PrepConfig, catalogue: Catalogue, spec: EmbeddingSpec | None
 ) -> Iterator[list[dict[str, Any]]]:
-    plain, encoder, run = config.model_dump(mode="json"), spec.model_dump(mode="json"), uuid4().hex
+    plain, encoder, run = config.model_dump(mode="json"), _plain(spec), uuid4().hex
     for take in catalogue.takes:
         yield run_batch(plain, [take.take_uid], encoder, run)
 
@@ -119,7 +122,7 @@ def _collect(batches: Iterable[list[dict[str, Any]]], *, total: int) -> list[Tak
 def _run_flow(
     config: PrepConfig,
     catalogue: Catalogue,
-    spec: EmbeddingSpec,
+    spec: EmbeddingSpec | None,
     splits: Mapping[str, str | None],
     seconds: dict[str, float],
     began: float,
@@ -135,7 +138,7 @@ def _run_flow(
         takes_began = time.perf_counter()
         uids = [take.take_uid for take in catalogue.takes]
         batches = split_batches(uids, size=config.execution.batch_takes)
-        encoder, run = spec.model_dump(mode="json"), uuid4().hex
+        encoder, run = _plain(spec), uuid4().hex
         futures = [batch_task.submit(config_json, batch, encoder, run) for batch in batches]
         results = (future.result() for future in as_completed(futures))
         outcomes = _collect(results, total=len(uids))
@@ -159,7 +162,7 @@ def _run_flow(
 def _finish(
     config: PrepConfig,
     catalogue: Catalogue,
-    spec: EmbeddingSpec,
+    spec: EmbeddingSpec | None,
     splits: Mapping[str, str | None],
     outcomes: Sequence[TakeOutcome],
     seconds: dict[str, float],
@@ -206,10 +209,11 @@ def _assembled(
     catalogue: Catalogue,
     splits: Mapping[str, str | None],
     config: PrepConfig,
-    spec: EmbeddingSpec,
+    spec: EmbeddingSpec | None,
 ) -> Iterator[TakeRows]:
     takes = {take.take_uid: take for take in catalogue.takes}
     parts = PartStore(config.parts_root)
+    pooler = open_pooler(config)
     with Progress("publish", total=len(ready), unit="takes") as progress:
         for done, outcome in enumerate(ready, start=1):
             uid = outcome.take_uid
@@ -221,10 +225,11 @@ def _assembled(
                 clock_uncertainty_ns=outcome.clock_uncertainty_ns,
                 split=splits.get(uid),
                 imu_key=outcome.keys.get("imu"),
+                raw_imu_key=outcome.keys.get("raw_imu"),
                 frames_key=outcome.keys.get("frames"),
                 text_key=outcome.keys.get("text"),
             )
-            yield assemble_take(prepared, parts=parts, config=config, encoder=spec)
+            yield assemble_take(prepared, parts=parts, config=config, encoder=spec, pooler=pooler)
             progress.to(done)
 
 
@@ -326,6 +331,16 @@ def _write_artifacts(summary: RunSummary, outcomes: Sequence[TakeOutcome]) -> No
         if o.status == "quarantined"
     ]
     create_table_artifact(rows, key="quarantine", description="takes that could not be made")
+    quality = read_manifest(Path(summary.store), summary.version).quality
+    create_table_artifact(
+        [{"column": column, **figures} for column, figures in quality.items()],
+        key="quality",
+        description="quality columns over the stored segments",
+    )
+
+
+def _plain(spec: EmbeddingSpec | None) -> dict[str, Any] | None:
+    return spec.model_dump(mode="json") if spec is not None else None
 
 
 def _said(counts: Mapping[str, int]) -> str:

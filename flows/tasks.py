@@ -10,7 +10,7 @@ __all__ = ["run_batch"]
 
 
 def run_batch(
-    config: dict[str, Any], take_uids: list[str], encoder: dict[str, Any], run: str
+    config: dict[str, Any], take_uids: list[str], encoder: dict[str, Any] | None, run: str
 ) -> list[dict[str, Any]]:
     """Prepare some takes and return their outcomes as plain JSON values.
 
@@ -19,10 +19,10 @@ def run_batch(
     Args:
         config: of the run.
         take_uids: the batch.
-        encoder: spec of the driver's encoder.
+        encoder: spec of the driver's encoder; None without one.
         run: names the run.
     """
     parsed = PrepConfig.model_validate(config)
-    spec = EmbeddingSpec.model_validate(encoder)
+    spec = EmbeddingSpec.model_validate(encoder) if encoder is not None else None
     outcomes = prepare_batch(parsed, take_uids, encoder_spec=spec, run=run)
     return [outcome.model_dump(mode="json") for outcome in outcomes]

@@ -13,11 +13,15 @@ from schemas.store import parse_tag
 from schemas.time import NS_PER_MS, parse_rate
 
 __all__ = [
+    "AuditConfig",
+    "BodyPosition",
     "DatasetConfig",
+    "DatasetName",
     "EncoderConfig",
     "ExecutionConfig",
     "ImuConfig",
     "PrepConfig",
+    "QualityConfig",
     "SegmentsConfig",
     "SplitConfig",
     "StoreConfig",
@@ -27,6 +31,20 @@ __all__ = [
 ]
 
 
+DatasetName = Literal["egoexo4d", "ego4d", "realworld", "gopro", "folder"]
+BodyPosition = Literal["chest", "forearm", "head", "shin", "thigh", "upperarm", "waist"]
+
+_DATASET_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    # Inertial sensors alone: nothing to embed. Test subjects are our choice, as the paper names
+    # none: "held-out users".
+    "realworld": {
+        "encoder": {"name": "none"},
+        "segments": {"policy": "stride", "require": ["imu"]},
+        "splits": {"test_participants": ["5", "10", "15"]},
+    },
+}
+
+
 class _Closed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +52,7 @@ class _Closed(BaseModel):
 class DatasetConfig(_Closed):
     """Which recordings, and how their metadata is read."""
 
-    name: Literal["egoexo4d", "gopro"] = Field(description="reader to use")
+    name: DatasetName = Field(description="reader to use")
     root: Path = Field(description="dataset folder")
     limit: int | None = Field(default=None, ge=1, description="first takes only, by take uid")
     labels: Literal["paper", "published"] = Field(
@@ -43,6 +61,9 @@ class DatasetConfig(_Closed):
     )
     timesync_k0: Literal[0, 1] = Field(
         default=0, description="row offset where mp4 frames = end - start leaves it open"
+    )
+    positions: tuple[BodyPosition, ...] = Field(
+        default=("head",), min_length=1, description="realworld: where the sensor was worn"
     )
 
 
@@ -59,6 +80,16 @@ class ImuConfig(_Closed):
     accept_sensor_frame: bool = Field(
         default=False, description="keep uncalibrated takes, all of them in the sensor's own frame"
     )
+    alignment: Literal["clock", "first_sample"] = Field(
+        default="clock",
+        description="clock: by the dataset's own clocks; first_sample: the first valid sample is "
+        "taken for the first frame, as the published code does",
+    )
+    resampling: Literal["take", "window"] = Field(
+        default="take",
+        description="take: once for the whole take; window: each window by itself, by the "
+        "published code's sinc kernel and padding",
+    )
 
     @field_validator("rate_hz", mode="before")
     @classmethod
@@ -67,6 +98,12 @@ class ImuConfig(_Closed):
         if (1_000_000_000 * rate.denominator) % rate.numerator:
             raise ValueError(f"rate_hz must give a whole number of nanoseconds a step, got {value}")
         return str(rate)
+
+    @model_validator(mode="after")
+    def _windows_are_resampled_to_whole_hz(self) -> Self:
+        if self.resampling == "window" and parse_rate(self.rate_hz).denominator != 1:
+            raise ValueError(f"resampling window needs a rate_hz of whole Hz, got {self.rate_hz}")
+        return self
 
     @property
     def step_ns(self) -> int:
@@ -78,8 +115,10 @@ class ImuConfig(_Closed):
 class VideoConfig(_Closed):
     """Which frames are used and how they are decoded."""
 
-    variant: Literal["auto", "448", "full"] = Field(
-        default="auto", description="copy of the picture; auto takes 448 where it exists"
+    variant: Literal["auto", "448", "540ss", "full"] = Field(
+        default="auto",
+        description="copy of the picture; auto takes the small one where it exists: 448 for "
+        "egoexo4d, 540ss for ego4d",
     )
     step_ms: int = Field(default=100, gt=0, description="frame grid step")
     tolerance_ms: int = Field(
@@ -88,7 +127,7 @@ class VideoConfig(_Closed):
         description="furthest frame from its grid time; 21 is half a frame of 24 fps",
     )
     decoder: Literal["auto", "decord", "pyav"] = Field(
-        default="auto", description="auto: decord, PyAV where decord cannot"
+        default="auto", description="auto: decord, PyAV where decord cannot and over half an hour"
     )
 
     @property
@@ -108,17 +147,40 @@ class TextConfig(_Closed):
     cleaning: Literal["default", "published"] = Field(
         default="default", description="published deletes every capital C, as the published code"
     )
+    sources: tuple[str, ...] | None = Field(
+        default=None,
+        description="annotation sets to read; default the dataset's first, such as "
+        "atomic_descriptions; egoexo4d also has expert_commentary",
+    )
+    passes: Literal["all", "first"] = Field(
+        default="all",
+        description="annotator passes of a take; first: only the file's first, rejected or not",
+    )
+    subjects: Literal["any", "wearer"] = Field(
+        default="any", description="wearer: sentences known to be about others are dropped"
+    )
+    visibility: Literal["any", "visible"] = Field(
+        default="any",
+        description="visible: sentences about what the wearer's camera does not show are dropped",
+    )
 
 
 class EncoderConfig(_Closed):
     """The frozen video-and-text encoder."""
 
     name: str = Field(
-        default="Searchium-ai/clip4clip-webvid150k", description="hub name or local folder"
+        default="Searchium-ai/clip4clip-webvid150k",
+        description="hub name, local folder, or none for stores of IMU alone",
     )
     revision: str | None = Field(default=None, description="hub revision; resolved and recorded")
     batch_size: int = Field(default=32, ge=1, description="rows of every encoder call")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where it runs")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto: bfloat16 on a GPU that has it, float32 elsewhere"
+    )
+    pooling: Literal["mean", "seqTransf"] = Field(
+        default="mean", description="from a segment's frame embeddings to one; no frame is read"
+    )
 
 
 class SegmentsConfig(_Closed):
@@ -186,6 +248,11 @@ class SplitConfig(_Closed):
         default=(0.6, 0.2, 0.2), description="train, val, test shares of participants"
     )
     seed: int = Field(default=0, description="of the participants' order")
+    test_participants: tuple[str, ...] = Field(
+        default=(),
+        description="participant: these are test, by their id in the dataset; the others are "
+        "shared out between train and val",
+    )
     takes: Mapping[str, Literal["train", "val", "test"]] = Field(
         default_factory=dict, description="custom: take_uid or take_name to split"
     )
@@ -196,6 +263,56 @@ class SplitConfig(_Closed):
         if min(value) < 0 or abs(sum(value) - 1) > 1e-6:
             raise ValueError(f"shares must be three shares that sum to 1, got {value}")
         return value
+
+
+class AuditConfig(_Closed):
+    """How far gyro and picture are apart, measured from the motion both of them saw."""
+
+    enabled: bool = Field(default=True, description="measure picture motion and lags")
+    max_lag_ms: int = Field(default=1500, gt=0, description="lags up to this far are tried")
+    window_s: int = Field(
+        default=20, ge=10, description="stretch around a segment that its own lag is told from"
+    )
+    suspect_ms: int = Field(
+        default=150, gt=0, description="a take whose lag is beyond this is marked sync_suspect"
+    )
+    correct: bool = Field(
+        default=False, description="move each take's IMU by its measured lag, where one was told"
+    )
+
+    @model_validator(mode="after")
+    def _corrects_only_what_is_measured(self) -> Self:
+        if self.correct and not self.enabled:
+            raise ValueError("correct needs enabled, got correct=true and enabled=false")
+        return self
+
+
+class QualityConfig(_Closed):
+    """Limits beyond which a segment is dropped; None sets none."""
+
+    min_imu_coverage: float | None = Field(default=None, ge=0, le=1, description="share")
+    max_imu_gap_ms: float | None = Field(default=None, gt=0, description="longest gap in it")
+    max_imu_jitter_us: float | None = Field(
+        default=None, gt=0, description="standard deviation of the sample intervals"
+    )
+    max_imu_invalid_share: float | None = Field(default=None, ge=0, le=1, description="share")
+    max_imu_saturated_share: float | None = Field(default=None, ge=0, le=1, description="share")
+    max_imu_still_share: float | None = Field(default=None, ge=0, le=1, description="share")
+    max_frame_error_ms: float | None = Field(
+        default=None, gt=0, description="furthest used frame from its grid time"
+    )
+    max_frames_missing: int | None = Field(default=None, ge=0, description="grid frames")
+    max_abs_lag_ms: float | None = Field(
+        default=None, gt=0, description="the take's measured lag, either way"
+    )
+    min_lag_confidence: float | None = Field(
+        default=None, ge=0, le=1, description="of the take's lag; takes it cannot be told for fall"
+    )
+    max_narrations_per_minute: float | None = Field(default=None, gt=0, description="density")
+    max_overlaps: int | None = Field(default=None, ge=0, description="segments that meet it")
+    drop_ambiguous: bool = Field(
+        default=False, description="segments with more than one sentence in the window"
+    )
 
 
 class StoreConfig(_Closed):
@@ -240,11 +357,25 @@ class PrepConfig(_Closed):
     text: TextConfig = TextConfig()
     segments: SegmentsConfig = SegmentsConfig()
     splits: SplitConfig = SplitConfig()
+    audit: AuditConfig = AuditConfig()
+    quality: QualityConfig = QualityConfig()
     masks: tuple[MaskSpec, ...] = Field(default=(), description="published with the version")
     execution: ExecutionConfig = ExecutionConfig()
     max_quarantine: float = Field(
         default=0.25, ge=0, le=1, description="share of takes that may be quarantined"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_datasets_own_defaults(cls, raw: Any) -> Any:  # noqa: ANN401
+        dataset = raw.get("dataset") if isinstance(raw, Mapping) else None
+        name = dataset.get("name") if isinstance(dataset, Mapping) else None
+        filled = dict(raw) if isinstance(raw, Mapping) else raw
+        for stage, defaults in _DATASET_DEFAULTS.get(str(name), {}).items():
+            given = filled.get(stage, {})
+            if isinstance(given, Mapping):
+                filled[stage] = {**defaults, **given}
+        return filled
 
     @model_validator(mode="after")
     def _windows_are_slices_of_the_imu_grid(self) -> Self:
@@ -282,12 +413,15 @@ class PrepConfig(_Closed):
         return full
 
 
-def load_config(path: Path | None, *, overrides: Mapping[str, Any]) -> PrepConfig:
+def load_config(
+    path: Path | None, *, overrides: Mapping[str, Any], base: Mapping[str, Any] | None = None
+) -> PrepConfig:
     """Read a YAML config and lay dotted ``overrides`` over it.
 
     Args:
         path: YAML file, or None for overrides alone.
         overrides: such as ``{"segments.length_ms": 5000}``; later keys win over the file.
+        base: fields by stage, such as a profile's; file and overrides win over them.
 
     Raises:
         UsageError: one sentence for every unknown key, missing field or broken rule.
@@ -305,6 +439,7 @@ def load_config(path: Path | None, *, overrides: Mapping[str, Any]) -> PrepConfi
             raise UsageError(f"config file must be YAML, got {path}: {error}") from error
     if not isinstance(raw, dict):
         raise UsageError(f"config must be a mapping of stages, got {type(raw).__name__} [{place}]")
+    raw = _laid_over(base or {}, raw)
     for dotted, value in overrides.items():
         node = raw
         *parents, leaf = dotted.split(".")
@@ -321,3 +456,16 @@ def load_config(path: Path | None, *, overrides: Mapping[str, Any]) -> PrepConfi
             for e in error.errors()
         )
         raise UsageError(f"{sentences} [{place}]") from error
+
+
+def _laid_over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of both; what is given wins, stage by stage and field by field."""
+    # Copied all the way down: overrides are written into what comes out.
+    laid = {k: _laid_over(v, {}) if isinstance(v, Mapping) else v for k, v in base.items()}
+    for name, value in given.items():
+        below = laid.get(name)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            laid[name] = _laid_over(below, value)
+        else:
+            laid[name] = value
+    return laid

@@ -16,17 +16,27 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.align.clock import TakeClock
 from pipelines.config import PrepConfig
-from pipelines.datasets.base import Catalogue, DatasetReader
+from pipelines.datasets.base import Catalogue, DatasetReader, read_limited_catalogue
 from pipelines.datasets.registry import open_reader
 from pipelines.encoders.base import FrozenEncoder
 from pipelines.encoders.registry import open_encoder
+from pipelines.imu.first_sample import open_imu
 from pipelines.parts.frames import write_frames_part
 from pipelines.parts.imu import write_imu_part
-from pipelines.parts.keys import frames_key, imu_key, read_source, take_path, text_key
+from pipelines.parts.keys import (
+    frames_key,
+    imu_key,
+    raw_imu_key,
+    read_source,
+    take_path,
+    text_key,
+)
+from pipelines.parts.raw_imu import write_raw_imu_part
 from pipelines.parts.store import PartKind, PartStore
 from pipelines.parts.text import write_text_part
 from pipelines.segments.policies import TakePlan, plan_segments
 from pipelines.stores.files import write_atomic
+from pipelines.stores.sync_record import find_sync_audit
 from pipelines.text.clean import clean_text
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import TakeError, UsageError
@@ -81,12 +91,6 @@ def clean_narrations(
     return tuple(replace(n, text=clean_text(n.text_raw, rule=rule)) for n in narrations)
 
 
-def read_limited_catalogue(reader: DatasetReader, *, limit: int | None) -> Catalogue:
-    """Return the dataset's catalogue, of its first ``limit`` takes if one is set."""
-    catalogue = reader.read_catalogue()
-    return catalogue if limit is None else replace(catalogue, takes=catalogue.takes[:limit])
-
-
 def state_path(parts_root: Path, take_uid: str) -> Path:
     """Return where a take's quarantine record lies; a uid that is no safe file name is hashed."""
     safe = _SAFE_NAME.fullmatch(take_uid) is not None
@@ -95,7 +99,7 @@ def state_path(parts_root: Path, take_uid: str) -> Path:
 
 
 def prepare_batch(
-    config: PrepConfig, take_uids: Sequence[str], *, encoder_spec: EmbeddingSpec, run: str
+    config: PrepConfig, take_uids: Sequence[str], *, encoder_spec: EmbeddingSpec | None, run: str
 ) -> Iterator[TakeOutcome]:
     """Prepare some takes one after the other; a bad one is quarantined and the rest go on.
 
@@ -106,7 +110,8 @@ def prepare_batch(
     Args:
         config: of the run.
         take_uids: takes of the catalogue.
-        encoder_spec: that the run publishes; this process must have the same encoder.
+        encoder_spec: that the run publishes, None without an encoder; this process must have the
+            same encoder.
         run: names the run.
 
     Raises:
@@ -116,10 +121,11 @@ def prepare_batch(
         torch.set_num_threads(_TORCH_THREADS)
     reader, catalogue, by_uid = _open_catalogue(config, run=run)
     encoder = open_encoder(config.encoder)
-    if encoder.spec != encoder_spec:
+    here = encoder.spec if encoder is not None else None
+    if here != encoder_spec:
         raise UsageError(
             "encoder must be the same for the driver and its workers, "
-            f"got {encoder_spec.model_dump_json()} and {encoder.spec.model_dump_json()}"
+            f"got {_said(encoder_spec)} and {_said(here)}"
         )
     parts = PartStore(config.parts_root)
     for take_uid in take_uids:
@@ -144,7 +150,7 @@ def _prepare_or_quarantine(
     *,
     catalogue: Catalogue,
     reader: DatasetReader,
-    encoder: FrozenEncoder,
+    encoder: FrozenEncoder | None,
     parts: PartStore,
     config: PrepConfig,
 ) -> TakeOutcome:
@@ -161,6 +167,7 @@ def _prepare_or_quarantine(
                 span=clock.span,
                 clock_uncertainty_ns=clock.uncertainty_ns,
                 config=config.segments,
+                text=config.text,
             )
             planned = plan.planned
             return prepare_take(
@@ -198,7 +205,7 @@ def prepare_take(
     plan: TakePlan,
     narrations: Sequence[Narration],
     reader: DatasetReader,
-    encoder: FrozenEncoder,
+    encoder: FrozenEncoder | None,
     parts: PartStore,
     config: PrepConfig,
 ) -> TakeOutcome:
@@ -210,7 +217,7 @@ def prepare_take(
         plan: its segments.
         narrations: of this take, cleaned.
         reader: of the take's dataset.
-        encoder: frozen video and text encoder.
+        encoder: frozen video and text encoder; None makes the imu part alone.
         parts: where the parts lie.
         config: of the run.
 
@@ -233,7 +240,11 @@ def prepare_take(
     with _timed(seconds, "fingerprint"):
         sources = _read_sources(take, root=config.dataset.root)
     keys = _part_keys(
-        take, sources=sources, narrations=narrations, config=config, spec=encoder.spec
+        take,
+        sources=sources,
+        narrations=narrations,
+        config=config,
+        spec=encoder.spec if encoder is not None else None,
     )
     missing = [(kind, key) for kind, key in keys.items() if not parts.has(kind, key)]
     for kind, key in missing:
@@ -248,6 +259,11 @@ def prepare_take(
                 encoder=encoder,
                 parts=parts,
                 config=config,
+            )
+    if config.audit.enabled and {"imu", "frames"} <= keys.keys():
+        with _timed(seconds, "audit"):
+            find_sync_audit(
+                parts, imu_key=keys["imu"], frames_key=keys["frames"], config=config.audit
             )
     return outcome.model_copy(
         update={
@@ -267,17 +283,28 @@ def _write_part(
     clock: TakeClock,
     narrations: Sequence[Narration],
     reader: DatasetReader,
-    encoder: FrozenEncoder,
+    encoder: FrozenEncoder | None,
     parts: PartStore,
     config: PrepConfig,
 ) -> None:
     if kind == "imu":
-        recording = reader.read_imu(take, clock)
+        recording = open_imu(reader, take, clock, config=config.imu)
         write_imu_part(parts, key, recording=recording, span=clock.span, config=config.imu)
+    elif kind == "raw_imu":
+        recording = open_imu(reader, take, clock, config=config.imu)
+        write_raw_imu_part(parts, key, recording=recording, span=clock.span)
+    elif encoder is None:
+        raise ValueError(f"a {kind} part needs an encoder")
     elif kind == "frames" and take.video is not None:
-        path = take_path(config.dataset.root, take.video.path)
+        paths = [take_path(config.dataset.root, path) for path in take.video.paths]
         write_frames_part(
-            parts, key, path=path, span=clock.span, config=config.video, encoder=encoder
+            parts,
+            key,
+            paths=paths,
+            span=clock.span,
+            config=config.video,
+            encoder=encoder,
+            motion=config.audit.enabled,
         )
     else:
         write_text_part(parts, key, texts=_unique_texts(narrations), encoder=encoder)
@@ -285,8 +312,8 @@ def _write_part(
 
 def _read_sources(take: Take, *, root: Path) -> dict[str, SourceEntry]:
     paths = [
-        *((take.imu.path,) if take.imu is not None else ()),
-        *((take.video.path,) if take.video is not None else ()),
+        *(take.imu.paths if take.imu is not None else ()),
+        *(take.video.paths if take.video is not None else ()),
         *take.clock_paths,
     ]
     unique = dict.fromkeys(paths)
@@ -299,18 +326,26 @@ def _part_keys(
     sources: Mapping[str, SourceEntry],
     narrations: Sequence[Narration],
     config: PrepConfig,
-    spec: EmbeddingSpec,
+    spec: EmbeddingSpec | None,
 ) -> dict[PartKind, str]:
     keys: dict[PartKind, str] = {}
     if take.imu is not None:
         # The clock rests on the video's frame count too, so every source enters.
         keys["imu"] = imu_key(list(sources.values()), config=config, take=take)
+        if config.imu.resampling == "window":
+            keys["raw_imu"] = raw_imu_key(list(sources.values()), config=config, take=take)
+    if spec is None:
+        return keys
     if take.video is not None:
-        video = [sources[take.video.path]]
+        video = [sources[path] for path in take.video.paths]
         keys["frames"] = frames_key(video, config=config, take=take, encoder=spec)
     if texts := _unique_texts(narrations):
         keys["text"] = text_key([sha256_hex(t.encode()) for t in texts], encoder=spec)
     return keys
+
+
+def _said(spec: EmbeddingSpec | None) -> str:
+    return "none" if spec is None else spec.model_dump_json()
 
 
 def _unique_texts(narrations: Sequence[Narration]) -> list[str]:
@@ -343,7 +378,7 @@ def _open_catalogue(
 def _opened(config_json: str, run: str) -> tuple[DatasetReader, Catalogue, dict[str, Take]]:
     del run  # only tells one run's catalogue from the next one's
     config = PrepConfig.model_validate_json(config_json)
-    reader = open_reader(config.dataset, imu=config.imu, video=config.video)
+    reader = open_reader(config.dataset, imu=config.imu, video=config.video, text=config.text)
     catalogue = read_limited_catalogue(reader, limit=config.dataset.limit)
     return reader, catalogue, {take.take_uid: take for take in catalogue.takes}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from primus_train.augment import make_view
@@ -20,6 +21,7 @@ from primus_train.representation import imu_spec, make_objective
 from primus_train.seeds import derive_seed, make_generator
 from primus_train.validation import is_better, score, validate
 from schemas.errors import PrimusError, UsageError
+from schemas.modality import MODALITIES
 
 __all__ = ["BEST", "LAST", "FitState", "pretrain"]
 
@@ -167,7 +169,8 @@ def pretrain(
         The state at the end; the run is complete when ``step == steps``.
 
     Raises:
-        UsageError: if the train split has fewer rows than one batch.
+        UsageError: if the train split has fewer rows than one batch, or none with the video or text
+            that the objective learns from.
         PrimusError: if the loss is not finite.
     """
     device = device or torch.device("cpu")
@@ -179,6 +182,7 @@ def pretrain(
             f"data.batch_size must be at most the {len(train_rows)} rows of split train, got "
             f"{batch_size} [version={store.version}]"
         )
+    _refuse_missing_targets(store, train_rows, config=config)
     steps = steps_per_epoch * config.epochs
     trainer = _Trainer(store, config=config, device=device)
     if resume and (out / LAST).is_file():
@@ -229,3 +233,20 @@ def pretrain(
                     trainer.save_best(out / BEST)
             trainer.save_last(out / LAST)
     return state()
+
+
+def _refuse_missing_targets(
+    store: StoreData, rows: npt.NDArray[np.int64], *, config: FitConfig
+) -> None:
+    objective = config.objective
+    learns_from = set(objective.modalities) if "mm" in objective.terms else set()
+    if "nn" in objective.terms and objective.finds_by == "video":
+        learns_from.add("video")
+    has = store.valid[rows].any(dim=0).tolist()
+    missing = [name for i, name in enumerate(MODALITIES) if name in learns_from and not has[i]]
+    if missing:
+        raise UsageError(
+            f"objective {'+'.join(objective.terms)} learns from {' and '.join(missing)}, but no "
+            f"row of split train has it; choose terms or objective.modalities without it "
+            f"[version={store.version}]"
+        )

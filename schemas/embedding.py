@@ -32,6 +32,12 @@ class EmbeddingSpec(BaseModel):
     )
     device_kind: str = Field(description="cpu or cuda")
     precision: str = Field(description="float32 or bfloat16")
+    pooling: str = Field(
+        default="mean", description="frame embeddings to a segment's: mean or seqTransf"
+    )
+    pooling_sha256: str | None = Field(
+        default=None, description="SHA-256 of seqTransf's weights, hex; None under mean"
+    )
 
 
 def frames_part_schema(dim: int) -> pa.Schema:

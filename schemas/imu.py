@@ -1,6 +1,6 @@
 """IMU samples as recorded, and the Arrow schema of the resampled imu part."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -22,6 +22,17 @@ IMU_PART_SCHEMA: Final = pa.schema(
         pa.field("gap_ns", pa.int64(), nullable=False),
         # False outside the recording or inside a gap longer than imu.max_gap_ms; values are then 0.
         pa.field("valid", pa.bool_(), nullable=False),
+        # --- recorded samples with a stamp in [t_ns, t_ns + step) ---
+        pa.field("samples", pa.int32(), nullable=False),  # of the accelerometer
+        # Stamps of either sensor whose sample was flagged invalid, empty or not finite.
+        pa.field("invalid_samples", pa.int32(), nullable=False),
+        # Stamps of either sensor with an axis at the end of its range.
+        pa.field("saturated_samples", pa.int32(), nullable=False),
+        # Sums over the accelerometer's intervals that end here and are no gap: with their number,
+        # a window's standard deviation of intervals (jitter) follows.
+        pa.field("intervals", pa.int32(), nullable=False),
+        pa.field("interval_sum_ns", pa.int64(), nullable=False),
+        pa.field("interval_sum_us2", pa.float64(), nullable=False),
     ]
 )
 
@@ -30,6 +41,10 @@ def _read_only(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def _no_stamps() -> npt.NDArray[np.int64]:
+    return np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +111,9 @@ class ImuSamples:
 
     accel: TriadSamples
     gyro: TriadSamples
+    invalid_ns: npt.NDArray[np.int64] = field(default_factory=_no_stamps)
+    """(K,) int64, non-decreasing: stamps of samples left out (flagged invalid, empty, not finite),
+    once for each sensor."""
+    saturated_ns: npt.NDArray[np.int64] = field(default_factory=_no_stamps)
+    """(K,) int64, non-decreasing: stamps of kept samples with an axis at the end of its range,
+    once for each sensor."""

@@ -76,6 +76,15 @@ class Counts(_Closed):
     shared_participants: int = Field(
         default=0, ge=0, description="participants in more than one split"
     )
+    shared_names: tuple[str, ...] = Field(
+        default=(), description="those participants, each with its splits; official splits only"
+    )
+    split_participants: dict[str, int] = Field(
+        default_factory=dict, description="split: participants"
+    )
+    long_sentences: int = Field(
+        default=0, ge=0, description="segments whose sentence the encoder had to cut"
+    )
 
 
 class Manifest(_Closed):
@@ -87,10 +96,16 @@ class Manifest(_Closed):
         description="resolved config without paths, URIs, executor and workers"
     )
     sources: tuple[SourceEntry, ...]
-    encoder: EmbeddingSpec
+    encoder: EmbeddingSpec | None = Field(
+        description="None where no picture and no sentence was embedded: no video or text array"
+    )
     part_versions: dict[str, int]
     imu: ArraySpec
     counts: Counts
+    quality: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="quality column: count, mean, p05, p50, p95, max over the stored segments",
+    )
     objects: tuple[ObjectEntry, ...]
 
 

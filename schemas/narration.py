@@ -17,3 +17,7 @@ class Narration:
     """Which annotation set it comes from, such as ``atomic_descriptions``."""
     pass_uid: str
     """The annotator pass it belongs to."""
+    subject: str | None = None
+    """Whom it speaks of: ``wearer``, ``other``; None where the annotation does not say."""
+    visible: bool | None = None
+    """Whether the wearer's camera shows it; None where the annotation does not say."""

@@ -52,6 +52,30 @@ SEGMENT_SCHEMA: Final = pa.schema(
         # Lag of the gyro behind the picture, for the whole take; null where it cannot be told.
         pa.field("take_lag_ns", pa.int64()),
         pa.field("take_lag_r2", pa.float32()),
+        # How far the best lag stands out from all others, 0 to 1.
+        pa.field("take_lag_confidence", pa.float32()),
+        # Growth of the lag from the take's start to its end; null where it cannot be told.
+        pa.field("take_lag_drift_ns", pa.int64()),
+        # The same around this segment alone.
+        pa.field("segment_lag_ns", pa.int64()),
+        pa.field("segment_lag_r2", pa.float32()),
+        pa.field("segment_lag_confidence", pa.float32()),
+        # True where the take's lag is beyond audit.suspect_ms; null where it cannot be told.
+        pa.field("sync_suspect", pa.bool_()),
+        # By how much the IMU window was moved to mend the take's lag; 0 unless audit.correct.
+        pa.field("imu_correction_ns", pa.int64()),
+        pa.field("imu_coverage", pa.float32()),  # share of the window's grid points recorded
+        pa.field("imu_jitter_ns", pa.float32()),  # standard deviation of the sample intervals
+        pa.field("imu_invalid_share", pa.float32()),  # samples left out among those in the window
+        pa.field("imu_saturated_share", pa.float32()),
+        pa.field("imu_still_share", pa.float32()),  # share of half seconds without motion
+        pa.field("imu_padded_samples", pa.int32()),  # zeros at the end; the published rule only
+        pa.field("frames_missing", pa.int32()),  # grid frames without a frame in tolerance
+        pa.field("narrations_per_minute", pa.float32()),  # of the take, within half a minute
+        pa.field("sentences_in_window", pa.int32()),  # different ones whose instant lies in it
+        pa.field("ambiguous", pa.bool_()),  # sentences_in_window > 1
+        pa.field("subject", pa.string()),  # wearer, other, or null
+        pa.field("visible", pa.bool_()),
     ]
 )
 

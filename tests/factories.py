@@ -35,6 +35,7 @@ SPEC = EmbeddingSpec(
     device_kind="cpu",
     precision="float32",
 )
+_INTERVAL_NS = 5_000_000
 
 
 def make_config(store: Path, **overrides: Any) -> PrepConfig:
@@ -98,6 +99,12 @@ def imu_table(
         columns[name] = np.where(valid, rng.normal(size=len(t_ns)), 0).astype(np.float32)
     columns["gap_ns"] = rng.integers(1, 10_000_000, size=len(t_ns))
     columns["valid"] = valid
+    # As if recorded at 200 Hz without jitter.
+    per_step = np.where(valid, step_ns // _INTERVAL_NS, 0)
+    columns["samples"] = columns["intervals"] = per_step.astype(np.int32)
+    columns["invalid_samples"] = columns["saturated_samples"] = np.zeros(len(t_ns), np.int32)
+    columns["interval_sum_ns"] = per_step * _INTERVAL_NS
+    columns["interval_sum_us2"] = per_step * (_INTERVAL_NS / 1000) ** 2
     return pa.table(columns, schema=IMU_PART_SCHEMA)
 
 

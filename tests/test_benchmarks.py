@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 WAYS = {
+    "audit": {"without", "ours"},
     "frames": {"published", "ours", "decode_only"},
     "resample": {"published", "ours"},
     "train_step": {"published", "ours", "encoder_only"},
@@ -49,6 +50,15 @@ def quick(name: str) -> dict[str, dict[str, Any]]:
             assert case["over_ours"][way] == pytest.approx(ratio)
         assert case["name"] in done.stderr
     return {case["name"]: case["agreement"] for case in result["cases"]}
+
+
+@pytest.mark.slow
+def test_audit_leaves_the_other_parts_and_finds_no_lag_where_there_is_none() -> None:
+    (found,) = quick("audit").values()
+    assert found["same_imu_part"] == 1
+    assert found["take_lag_told"] == 1
+    assert abs(found["take_lag_ms"]) < 20
+    assert found["take_lag_r2"] > 0.9
 
 
 @pytest.mark.slow

@@ -1,42 +1,99 @@
 """How late the gyroscope is behind the picture, told from the motion both of them saw."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MIN_R2", "MIN_ROWS", "SyncAudit", "measure_lag"]
+from pipelines.align.drift import add_along, find_slope
+from pipelines.align.lag_peak import LagPeaks, join_peaks, read_peaks
+from pipelines.align.lag_sums import ROWS, SUMS, add_up, count_effective, r2_curves, trial_lags_ns
+from pipelines.align.sound_rows import find_sound_rows
+from pipelines.align.turning import Turning
+from schemas.time import NS_PER_MS, NS_PER_S
 
-MIN_ROWS: Final = 50
-"""Fewest usable picture shifts (5 s at 10 Hz)."""
-MIN_R2: Final = 0.1
-"""Smallest share of the picture's motion that the gyro must explain."""
+__all__ = ["LocalLags", "SyncAudit", "measure_lag"]
 
-# Unrelated signals reach an R2 of 10 / rows at their best lag where neighbouring rows are
-# independent, of 20 to 50 / rows where both vary as slowly as heads turn (0.1 to 0.2 s).
-_CHANCE_ROWS: Final = 40
-_STEP_NS: Final = 10_000_000
-_COARSE: Final = 3
-_MAX_GAP_S: Final = 0.2
-_LAGS_AT_ONCE: Final = 16
-# From a median absolute deviation to a standard deviation, and how many of those are an outlier.
-_MAD_TO_SIGMA: Final = 1.4826
-_OUTLIER_SIGMAS: Final = 4.0
+_STRETCH_S: Final = 300
+"""Outliers are told stretch by stretch: over a longer one the clocks may have drifted apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalLags:
+    """The lag around N instants.
+
+    Attributes:
+        lag_ns: (N,) int64, 0 where it cannot be told.
+        told: (N,) whether it can.
+        r2: (N,) float32, NaN outside the picture.
+        confidence: (N,) float32, 0 where the lag cannot be told, NaN outside the picture.
+    """
+
+    lag_ns: npt.NDArray[np.int64]
+    told: npt.NDArray[np.bool_]
+    r2: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncAudit:
-    """What the audit of one take found.
+    """What the audit of one take found: lags to the millisecond, shares to three digits.
 
     Attributes:
         lag_ns: positive where the gyro is late, that is, where an event appears in the gyro after
-            it appears in the picture; None where the recording cannot tell.
+            it appears in the picture; None where the recording cannot tell. Of the take's middle,
+            if it drifts.
         r2: share of the picture's motion that the gyro explains at the best lag, 0 to 1.
+        confidence: how far the best lag stands out from all others, 0 to 1 (``read_peaks``).
+        drift_ns: by how much the lag grows from the take's start to its end; None where fewer than
+            three windows over at least half the take tell theirs.
+        origin_ns: take clock, start of the first second.
+        seconds: whole seconds the picture spans.
+        window_s: length of the windows that the local lags rest on, at most ``seconds``.
+        local_lag_ms: of the windows that start at each second; None where it cannot be told.
+        local_r2: likewise.
+        local_confidence: likewise.
     """
 
     lag_ns: int | None
     r2: float
+    confidence: float
+    drift_ns: int | None
+    origin_ns: int
+    seconds: int
+    window_s: int
+    local_lag_ms: tuple[int | None, ...]
+    local_r2: tuple[float, ...]
+    local_confidence: tuple[float, ...]
+
+    def around(self, mid_ns: npt.NDArray[np.int64]) -> LocalLags:
+        """Return the lags of the windows whose middles are nearest to ``mid_ns`` (N,).
+
+        Windows lie within the picture: near its ends they are those that touch the end. Instants
+        more than a second outside it have none.
+        """
+        count = len(self.local_r2)
+        since_ns = mid_ns - self.origin_ns
+        outside = (since_ns < -NS_PER_S) | (since_ns > (self.seconds + 1) * NS_PER_S)
+        if count == 0:
+            outside = np.ones(len(mid_ns), np.bool_)
+        # In half seconds, so that the middle of a window of odd length is whole too.
+        near = -(-(2 * since_ns - (self.window_s + 1) * NS_PER_S) // (2 * NS_PER_S))
+        index = np.clip(near, 0, max(count - 1, 0))
+        lags = np.array([lag or 0 for lag in self.local_lag_ms] or [0], np.int64)
+        known = np.array([lag is not None for lag in self.local_lag_ms] or [False])
+        r2 = np.array(self.local_r2 or [np.nan], np.float32)
+        confidence = np.array(self.local_confidence or [np.nan], np.float32)
+        nothing = np.float32(np.nan)
+        told = known[index] & ~outside
+        return LocalLags(
+            lag_ns=np.where(told, lags[index] * NS_PER_MS, 0),
+            told=told,
+            r2=np.where(outside, nothing, r2[index]),
+            confidence=np.where(outside, nothing, confidence[index]),
+        )
 
 
 def measure_lag(
@@ -46,28 +103,29 @@ def measure_lag(
     motion_t_ns: npt.NDArray[np.int64],
     motion: npt.NDArray[np.floating],
     max_lag_ns: int = 1_500_000_000,
+    window_s: int = 20,
 ) -> SyncAudit:
-    """Return the lag at which rotation explains the picture's shifts best.
+    """Find the lag at which rotation explains the picture's shifts best, over a take and locally.
 
-    At each lag on a 10 ms grid, the gyro is integrated over the interval that each shift spans,
+    At each lag on a 20 ms grid, the gyro is integrated over the interval that each shift spans,
     and both components of the shift are regressed on the three angles and a constant. R2 is the
     share explained of all usable shifts: those the gyro does not cover at a lag count as
     unexplained, so that every lag is judged on the same rows. The lag of the highest R2 wins,
-    refined by a parabola. Shifts far off a first fit (failures of the phase correlation, things
-    that move by themselves) are left out of the second.
+    refined by a parabola. Shifts far off a first fit are left out (``find_sound_rows``).
+
+    The regressions rest on sums that add up over time, so the same pass gives the lag of every
+    window of ``window_s`` seconds, and from those the drift. Where the lag drifts, the sums are
+    added along the drift, which keeps the take's peak sharp.
 
     Args:
         gyro_t_ns: (N,) int64, strictly increasing, take clock.
         gyro_rad_s: (N, 3), rad/s, in any fixed frame.
-        motion_t_ns: (M,) int64, strictly increasing, take clock.
+        motion_t_ns: (M,) int64, non-decreasing, take clock; a frame that stands twice has moved
+            nothing the second time, and counts once.
         motion: (M, 2), shift of the picture between ``motion_t_ns[i - 1]`` and ``motion_t_ns[i]``
             as shares of its width and height; NaN where unknown, as in the first row.
         max_lag_ns: lags up to this far on both sides are tried.
-
-    Returns:
-        The lag, or None with the R2 found: where fewer than ``MIN_ROWS`` rows are usable, where R2
-        is below ``MIN_R2`` or below what unrelated motion of as many rows reaches (40 / rows), or
-        where the best lag is the last one tried.
+        window_s: length of the windows of the local lags.
 
     Raises:
         ValueError: if the arrays' shapes do not fit together.
@@ -77,121 +135,127 @@ def measure_lag(
             f"gyro_rad_s must be (N, 3) and motion (M, 2) with as many stamps, got "
             f"{gyro_rad_s.shape} for {len(gyro_t_ns)} and {motion.shape} for {len(motion_t_ns)}"
         )
-    if len(gyro_t_ns) < 2 or len(motion_t_ns) < 2:
-        return SyncAudit(lag_ns=None, r2=0.0)
+    if len(gyro_t_ns) < 2 or len(motion_t_ns) < 2 or motion_t_ns[0] == motion_t_ns[-1]:
+        origin_ns = int(motion_t_ns[0]) if len(motion_t_ns) else 0
+        return _nothing(origin_ns=origin_ns)
+    lags_ns = trial_lags_ns(max_lag_ns)
+    origin_ns = int(motion_t_ns[0])
+    seconds = -(-int(motion_t_ns[-1] - origin_ns) // NS_PER_S)
+    window_s = min(window_s, seconds)
+    turning = Turning(gyro_t_ns, gyro_rad_s)
     ends_ns = np.stack([motion_t_ns[:-1], motion_t_ns[1:]], axis=1)
     shifts = motion[1:].astype(np.float64)
-    angle = _Angle(gyro_t_ns, gyro_rad_s)
-    usable = np.isfinite(shifts).all(axis=1) & angle.turned(ends_ns)[1]
-    ends_ns, shifts = ends_ns[usable], shifts[usable]
-    if len(shifts) < MIN_ROWS:
-        return SyncAudit(lag_ns=None, r2=0.0)
+    usable = np.isfinite(shifts).all(axis=1) & (ends_ns[:, 1] > ends_ns[:, 0])
+    # A late or early gyro misses one end of the picture, which may be where all the motion is.
+    reach_ns = (int(lags_ns[0]), 0, int(lags_ns[-1]))
+    usable &= np.any([turning.over(ends_ns + lag_ns)[1] for lag_ns in reach_ns], axis=0)
 
-    reach = max_lag_ns // _STEP_NS
-    lags_ns = np.arange(-reach, reach + 1, dtype=np.int64) * _STEP_NS
-    calm = _clip_spikes(shifts)
-    coarse_ns = lags_ns[::_COARSE]
-    first_ns = int(coarse_ns[np.argmax(_r2_curve(angle, ends_ns, calm, coarse_ns))])
-    kept = _near_fit(*angle.turned(ends_ns + first_ns), shifts, fitted_to=calm)
-    if int(kept.sum()) < MIN_ROWS:
-        return SyncAudit(lag_ns=None, r2=0.0)
-    curve = _r2_curve(angle, ends_ns[kept], shifts[kept], lags_ns)
-    best = int(np.argmax(curve))
-    r2 = float(curve[best])
-    if r2 < max(MIN_R2, _CHANCE_ROWS / int(kept.sum())) or best in (0, len(curve) - 1):
-        return SyncAudit(lag_ns=None, r2=r2)
-    before, top, after = curve[best - 1 : best + 2]
-    bend = before - 2 * top + after
-    offset = 0.5 * (before - after) / bend if bend < 0 else 0.0
-    return SyncAudit(lag_ns=int(lags_ns[best]) + round(offset * _STEP_NS), r2=r2)
+    edges = _tile_edges(seconds, window_s=window_s)
+    tiles: list[npt.NDArray[np.float64]] = []
+    tile_peaks: list[LagPeaks] = []
+    local_peaks: list[LagPeaks] = []
+    carried = np.zeros((0, SUMS, len(lags_ns)))
+    second_of = (ends_ns.sum(axis=1) // 2 - origin_ns) // NS_PER_S
+    for low, high in _stretches(edges, window_s=window_s):
+        first, last = int(edges[low]), int(edges[high])
+        rows = np.flatnonzero(usable & (second_of >= first) & (second_of < last))
+        sound = find_sound_rows(
+            turning, ends_ns=ends_ns[rows], shifts=shifts[rows], lags_ns=lags_ns
+        )
+        rows = rows[sound]
+        sums = add_up(
+            turning,
+            ends_ns=ends_ns[rows],
+            shifts=shifts[rows],
+            lags_ns=lags_ns,
+            block=second_of[rows] - first,
+            blocks=last - first,
+        )
+        here = np.add.reduceat(sums, edges[low:high] - first, axis=0)
+        tiles.extend(here)
+        tile_peaks.append(_read(here, lags_ns=lags_ns))
+        reaching = np.concatenate([carried, sums])
+        windows = _slide(reaching, length=window_s)
+        if len(windows):
+            local_peaks.append(_read(windows, lags_ns=lags_ns))
+        carried = reaching[max(0, len(reaching) - window_s + 1) :].copy()
 
-
-class _Angle:
-    """The gyro's running integral, readable at any instant."""
-
-    def __init__(self, t_ns: npt.NDArray[np.int64], rad_s: npt.NDArray[np.floating]) -> None:
-        self._origin_ns = int(t_ns[0])
-        self._t_s = (t_ns - self._origin_ns) * 1e-9
-        steps_s = np.diff(self._t_s)[:, None]
-        turns = steps_s * (rad_s[1:] + rad_s[:-1]) / 2
-        gaps = np.where(steps_s > _MAX_GAP_S, steps_s, 0.0)
-        # Angles about three axes, and the time lost in gaps so far.
-        self._sums = np.zeros((len(t_ns), 4))
-        np.cumsum(np.concatenate([turns, gaps], axis=1), axis=0, out=self._sums[1:])
-
-    def turned(
-        self, ends_ns: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """Return angles (..., 3) turned over ``ends_ns`` (..., 2), and where they are known."""
-        t_s = (ends_ns - self._origin_ns) * 1e-9
-        sums = [np.interp(t_s, self._t_s, self._sums[:, i]) for i in range(4)]
-        spans = np.stack([s[..., 1] - s[..., 0] for s in sums], axis=-1)
-        inside = (t_s[..., 0] >= 0) & (t_s[..., 1] <= self._t_s[-1])
-        return spans[..., :3], inside & (spans[..., 3] == 0)
-
-
-def _clip_spikes(shifts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the shifts (m, 2), each pulled to its neighbours' range and a usual step around it.
-
-    A head turn lasts several frames; a failed phase correlation jumps for one.
-    """
-    before, after = np.roll(shifts, 1, axis=0), np.roll(shifts, -1, axis=0)
-    before[0], after[-1] = shifts[1], shifts[-2]
-    spread = _spread(shifts - np.median(shifts, axis=0))
-    low, high = np.minimum(before, after) - spread, np.maximum(before, after) + spread
-    return np.clip(shifts, low, high)
-
-
-def _near_fit(
-    turned: npt.NDArray[np.float64],
-    known: npt.NDArray[np.bool_],
-    shifts: npt.NDArray[np.float64],
-    *,
-    fitted_to: npt.NDArray[np.float64],
-) -> npt.NDArray[np.bool_]:
-    """Which rows (m,) of ``shifts`` do not contradict ``fitted_to``'s regression on ``turned``.
-
-    A row contradicts it where it is off by more than is usual and by more than it is explained.
-    """
-    design = np.column_stack([turned, np.ones(len(turned))])
-    weights = np.linalg.lstsq(design[known], fitted_to[known], rcond=None)[0]
-    fit = design @ weights
-    off = np.abs(shifts - fit)
-    near: npt.NDArray[np.bool_] = (off <= np.maximum(_spread(off[known]), np.abs(fit))).all(axis=1)
-    return near | ~known
-
-
-def _spread(off: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return how far rows usually lie from zero, by the median: (2,) of (m, 2)."""
-    spread: npt.NDArray[np.float64] = (
-        _OUTLIER_SIGMAS * _MAD_TO_SIGMA * np.median(np.abs(off), axis=0)
+    middles_s = (edges[:-1] + edges[1:]) / 2
+    slope = find_slope(middles_s, peaks=join_peaks(tile_peaks), least_span_s=seconds / 2)
+    at_once = add_along(tiles, offsets_ns=np.zeros(len(tiles)))
+    whole = _read(at_once[None], lags_ns=lags_ns)
+    if slope is not None:
+        drifting = add_along(tiles, offsets_ns=slope * (middles_s - seconds / 2))
+        along = _read(drifting[None], lags_ns=lags_ns)
+        whole = along if along.r2[0] > whole.r2[0] else whole
+    lag_ms = _whole_ms(whole)
+    local = join_peaks(local_peaks)
+    return SyncAudit(
+        lag_ns=lag_ms[0] * NS_PER_MS if lag_ms[0] is not None else None,
+        r2=round(float(whole.r2[0]), 3),
+        confidence=round(float(whole.confidence[0]), 3),
+        drift_ns=round(slope * seconds / NS_PER_MS) * NS_PER_MS if slope is not None else None,
+        origin_ns=origin_ns,
+        seconds=seconds,
+        window_s=window_s,
+        local_lag_ms=tuple(_whole_ms(local)),
+        local_r2=tuple(_three_digits(local.r2)),
+        local_confidence=tuple(_three_digits(local.confidence)),
     )
-    return spread
 
 
-def _r2_curve(
-    angle: _Angle,
-    ends_ns: npt.NDArray[np.int64],
-    shifts: npt.NDArray[np.float64],
-    lags_ns: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    """Return R2 (L,) of both components together at each lag."""
-    y = shifts - shifts.mean(axis=0)
-    total = float((y**2).sum())
-    curve = np.zeros(len(lags_ns))
-    if total <= 0:
-        return curve
-    for start in range(0, len(lags_ns), _LAGS_AT_ONCE):
-        lags = lags_ns[start : start + _LAGS_AT_ONCE]
-        x, known = angle.turned(ends_ns + lags[:, None, None])  # (l, m, 3), (l, m)
-        here = known[..., None].astype(np.float64)
-        x = x - (x * here).sum(axis=1, keepdims=True) / np.maximum(here.sum(axis=1), 1)[:, None]
-        x *= here
-        square = x.transpose(0, 2, 1) @ x
-        cross = x.transpose(0, 2, 1) @ y
-        # The least-squares fit of y by x explains cross' square^-1 cross of y's sum of squares;
-        # the pseudo-inverse leaves out axes that never turn.
-        inverse = np.linalg.pinv(square, rcond=1e-9, hermitian=True)
-        explained = np.einsum("lik,lij,ljk->l", cross, inverse, cross)
-        curve[start : start + len(lags)] = explained / total
-    return np.clip(curve, 0.0, 1.0)
+def _nothing(*, origin_ns: int) -> SyncAudit:
+    return SyncAudit(
+        lag_ns=None,
+        r2=0.0,
+        confidence=0.0,
+        drift_ns=None,
+        origin_ns=origin_ns,
+        seconds=0,
+        window_s=0,
+        local_lag_ms=(),
+        local_r2=(),
+        local_confidence=(),
+    )
+
+
+def _tile_edges(seconds: int, *, window_s: int) -> npt.NDArray[np.int64]:
+    """Return the edges, in seconds, of tiles of one to two windows' length that fill the take."""
+    count = max(1, seconds // window_s)
+    return np.arange(count + 1, dtype=np.int64) * seconds // count
+
+
+def _stretches(edges: npt.NDArray[np.int64], *, window_s: int) -> Iterator[tuple[int, int]]:
+    """Yield (low, high) tile numbers of stretches of about ``_STRETCH_S``."""
+    tiles = len(edges) - 1
+    count = max(1, tiles * window_s // max(_STRETCH_S, window_s))
+    for i in range(count):
+        yield tiles * i // count, tiles * (i + 1) // count
+
+
+def _slide(sums: npt.NDArray[np.float64], *, length: int) -> npt.NDArray[np.float64]:
+    """Return the sums (B - length + 1, ...) of every ``length`` neighbours of (B, ...)."""
+    if len(sums) < length:
+        return sums[:0]
+    running = np.concatenate([np.zeros_like(sums[:1]), np.cumsum(sums, axis=0)])
+    slid: npt.NDArray[np.float64] = running[length:] - running[:-length]
+    return slid
+
+
+def _read(sums: npt.NDArray[np.float64], *, lags_ns: npt.NDArray[np.int64]) -> LagPeaks:
+    return read_peaks(
+        r2_curves(sums),
+        rows=sums[:, ROWS, 0],
+        effective=count_effective(sums),
+        lags_ns=lags_ns,
+    )
+
+
+def _whole_ms(peaks: LagPeaks) -> list[int | None]:
+    # Least squares may differ in its last bits with the number of threads; a version may not.
+    rounded = np.rint(peaks.lag_ns / NS_PER_MS).astype(np.int64).tolist()
+    return [ms if told else None for ms, told in zip(rounded, peaks.told.tolist(), strict=True)]
+
+
+def _three_digits(values: npt.NDArray[np.float64]) -> list[float]:
+    return [round(value, 3) for value in values.tolist()]

@@ -49,9 +49,16 @@ def read_timesync_clock(
         k0: row offset to assume where the frame count leaves it open.
 
     Raises:
-        TakeError: ``frame_count_mismatch``, ``timesync_column_missing``, ``timesync_unreadable``,
-            ``timesync_short``, ``timesync_gap``, ``timesync_order`` or ``timesync_rate``.
+        TakeError: ``video_rate_varies``, ``frame_count_mismatch``, ``timesync_column_missing``,
+            ``timesync_unreadable``, ``timesync_short``, ``timesync_gap``, ``timesync_order`` or
+            ``timesync_rate``.
     """
+    if video.rate_varies:
+        raise TakeError(
+            "video_rate_varies",
+            "video must have a constant frame rate for its frames to be rows of timesync, "
+            f"got intervals that differ [{path}, rows {start_idx} to {end_idx}]",
+        )
     frames = video.num_frames_from_header
     rows = end_idx - start_idx
     place = f"[{path}, rows {start_idx} to {end_idx}]"

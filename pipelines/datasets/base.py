@@ -1,7 +1,7 @@
 """What every dataset reader offers, so that one road serves them all."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pipelines.align.clock import TakeClock
@@ -10,7 +10,7 @@ from schemas.imu import ImuSamples
 from schemas.narration import Narration
 from schemas.take import Take
 
-__all__ = ["Catalogue", "DatasetReader", "ImuRecording"]
+__all__ = ["Catalogue", "DatasetReader", "ImuRecording", "read_limited_catalogue"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,3 +71,9 @@ class DatasetReader(Protocol):
             TakeError: if the stream, a sensor or the calibration is missing, here or from the runs.
         """
         ...
+
+
+def read_limited_catalogue(reader: DatasetReader, *, limit: int | None) -> Catalogue:
+    """Return the dataset's catalogue, of its first ``limit`` takes if one is set."""
+    catalogue = reader.read_catalogue()
+    return catalogue if limit is None else replace(catalogue, takes=catalogue.takes[:limit])

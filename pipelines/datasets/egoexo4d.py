@@ -11,13 +11,10 @@ from typing import Any, Final
 
 from pipelines.align.clock import TakeClock
 from pipelines.align.timesync import read_timesync_clock
-from pipelines.config import DatasetConfig, ImuConfig, VideoConfig
 from pipelines.datasets.base import Catalogue, ImuRecording
-from pipelines.datasets.egoexo4d_annotations import (
-    read_json,
-    read_narrations,
-    read_official_split,
-)
+from pipelines.datasets.egoexo4d_annotations import LAYOUT, read_narrations, read_official_split
+from pipelines.datasets.json_fields import as_mapping, as_seconds_ns, read_json
+from pipelines.datasets.rooted import RootedReader
 from pipelines.imu.aria_vrs import open_aria_imu
 from pipelines.parts.keys import take_path
 from pipelines.segments.labels import egoexo4d_label
@@ -26,6 +23,9 @@ from schemas.errors import TakeError, UsageError
 from schemas.take import ImuStream, Take, VideoStream
 
 __all__ = ["TASK_FAMILIES", "EgoExo4DReader"]
+
+# Copies of the picture; the first that exists is read.
+_VARIANTS: Final = ("448", "full")
 
 TASK_FAMILIES: Final = {
     1: "Cooking",
@@ -39,26 +39,21 @@ TASK_FAMILIES: Final = {
 }
 
 
-class EgoExo4DReader:
+class EgoExo4DReader(RootedReader):
     """Reads an Ego-Exo4D folder in the layout of its own download tool."""
 
     name = "egoexo4d"
 
-    def __init__(self, config: DatasetConfig, *, imu: ImuConfig, video: VideoConfig) -> None:
-        self._config = config
-        self._imu = imu
-        self._video = video
-
     def read_catalogue(self) -> Catalogue:
-        """Return every take of takes.json, with the narrations of every accepted pass.
+        """Return every take of takes.json, with the narrations of the wanted sources and passes.
 
         Raises:
-            UsageError: if the folder or takes.json is not there, or a metadata file is broken.
+            UsageError: if the folder or takes.json is not there, a metadata file is broken, or
+                ``text.sources`` names what is not there.
         """
-        root = self._config.root
-        if not root.is_dir():
-            raise UsageError(f"dataset.root must be an Ego-Exo4D folder, got {root}")
-        entries = read_json(root / "takes.json")
+        root = self._check_root("an Ego-Exo4D folder")
+        self._wanted_variants(*_VARIANTS)
+        entries = read_json(root / "takes.json", layout=LAYOUT)
         if not isinstance(entries, list):
             raise UsageError(f"takes.json must be a list of takes [{root / 'takes.json'}]")
         takes: dict[str, Take] = {}
@@ -72,7 +67,7 @@ class EgoExo4DReader:
             takes[uid], fault = self._read_take(uid, entry)
             if fault is not None:
                 faults[uid] = fault
-        narrations, ignored = read_narrations(root, take_uids=takes.keys())
+        narrations, ignored = read_narrations(root, take_uids=takes.keys(), text=self._text)
         split = read_official_split(root)
         return Catalogue(
             takes=tuple(takes[uid] for uid in sorted(takes)),
@@ -120,7 +115,6 @@ class EgoExo4DReader:
     def _read_take(self, uid: str, entry: Mapping[str, Any]) -> tuple[Take, TakeError | None]:
         """Return what can be told of a take, and the first fault that rules it out."""
         name = str(entry.get("take_name") or uid)
-        participant = entry.get("participant_uid")
         task_id = entry.get("task_id")
         video: VideoStream | None = None
         imu: ImuStream | None = None
@@ -133,11 +127,10 @@ class EgoExo4DReader:
             cam_id = _aria_camera(entry)
             extras = {"cam_id": cam_id, **rows}
             timesync = f"{_capture_folder(entry)}/timesync.csv"
-            self._require(timesync, code="timesync_missing")
+            self._require_file(timesync, code="timesync_missing")
             clock_paths = (timesync,)
             video = self._find_video(entry, folder=folder, cam_id=cam_id)
-            vrs = f"{folder}/{_vrs_name(entry)}"
-            self._require(vrs, code="vrs_missing")
+            vrs = self._find_vrs(entry, folder=folder)
             imu = ImuStream(path=vrs, label=self._imu.stream)
         except TakeError as error:
             fault = error
@@ -145,45 +138,44 @@ class EgoExo4DReader:
             dataset=self.name,
             take_uid=uid,
             take_name=name,
-            participant=None if participant is None else f"{self.name}:{participant}",
+            participant=self._participant(entry.get("participant_uid")),
             label=egoexo4d_label(name, rule=self._config.labels),
             task_family=TASK_FAMILIES.get(task_id // 1000) if isinstance(task_id, int) else None,
             video=video,
             imu=imu,
+            duration_ns=_duration_ns(entry),
             clock_paths=clock_paths,
             extras=extras,
         )
         return take, fault
 
-    def _require(self, relative: str, *, code: str) -> None:
-        try:
-            take_path(self._config.root, relative)
-        except TakeError as error:
-            if error.code != "file_missing":
-                raise
-            raise TakeError(code, error.detail) from error
+    def _find_vrs(self, entry: Mapping[str, Any], *, folder: str) -> str:
+        """Return the file with the IMU: by preference the small one, without the cameras."""
+        fields = ("vrs_relative_path", "vrs_all_streams_relative_path")
+        named = [name for name in map(entry.get, fields) if isinstance(name, str) and name]
+        if not named:
+            raise TakeError("vrs_missing", f"{' or '.join(fields)} must name a file, got neither")
+        places = [f"{folder}/{name}" for name in named]
+        found = self._find_first(places)
+        if found is None:
+            raise TakeError(
+                "vrs_missing", f"VRS file must exist, got none at {' or '.join(places)}"
+            )
+        return found
 
     def _find_video(self, entry: Mapping[str, Any], *, folder: str, cam_id: str) -> VideoStream:
-        streams = _mapping(_mapping(entry.get("frame_aligned_videos")).get(cam_id))
-        named = _mapping(streams.get("rgb")).get("relative_path")
+        streams = as_mapping(as_mapping(entry.get("frame_aligned_videos")).get(cam_id))
+        named = as_mapping(streams.get("rgb")).get("relative_path")
         full = str(named or f"frame_aligned_videos/{cam_id}_214-1.mp4")
         small = f"frame_aligned_videos/downscaled/448/{PurePosixPath(full).name}"
         variants = {"448": f"{folder}/{small}", "full": f"{folder}/{full}"}
-        wanted = list(variants) if self._video.variant == "auto" else [self._video.variant]
+        wanted = self._wanted_variants(*_VARIANTS)
         for variant in wanted:
-            try:
-                take_path(self._config.root, variants[variant])
-            except TakeError as error:
-                if error.code != "file_missing":
-                    raise
-                continue
-            return VideoStream(path=variants[variant], variant=variant)
+            path = self._find_first([variants[variant]])
+            if path is not None:
+                return VideoStream(path=path, variant=variant)
         places = " or ".join(variants[variant] for variant in wanted)
         raise TakeError("video_missing", f"video must exist, got neither file at {places}")
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _folder(entry: Mapping[str, Any]) -> str:
@@ -191,17 +183,15 @@ def _folder(entry: Mapping[str, Any]) -> str:
 
 
 def _capture_folder(entry: Mapping[str, Any]) -> str:
-    capture = _mapping(entry.get("capture"))
+    capture = as_mapping(entry.get("capture"))
     if not (capture.get("root_dir") or capture.get("capture_name")):
         raise TakeError("timesync_missing", "take must name its capture, got none")
     return str(capture.get("root_dir") or f"captures/{capture['capture_name']}")
 
 
-def _vrs_name(entry: Mapping[str, Any]) -> str:
-    name = entry.get("vrs_relative_path")
-    if not isinstance(name, str) or not name:
-        raise TakeError("vrs_missing", f"vrs_relative_path must name a file, got {name!r}")
-    return name
+def _duration_ns(entry: Mapping[str, Any]) -> int | None:
+    duration_ns = as_seconds_ns(entry.get("duration_sec"))
+    return duration_ns if duration_ns is not None and duration_ns > 0 else None
 
 
 def _timesync_rows(entry: Mapping[str, Any]) -> dict[str, int]:
@@ -216,9 +206,9 @@ def _timesync_rows(entry: Mapping[str, Any]) -> dict[str, int]:
 
 def _aria_camera(entry: Mapping[str, Any]) -> str:
     """Return the id of the wearer's Aria: an ego camera may also be a GoPro, and not always 01."""
-    cameras = _mapping(entry.get("capture")).get("cameras")
+    cameras = as_mapping(entry.get("capture")).get("cameras")
     for camera in cameras if isinstance(cameras, list) else []:
-        cam_id = str(_mapping(camera).get("cam_id") or "")
-        if _mapping(camera).get("is_ego") and cam_id.startswith("aria"):
+        cam_id = str(as_mapping(camera).get("cam_id") or "")
+        if as_mapping(camera).get("is_ego") and cam_id.startswith("aria"):
             return cam_id
     raise TakeError("aria_camera_missing", "capture must hold an ego camera named aria.., got none")

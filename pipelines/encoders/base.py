@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from schemas.embedding import EmbeddingSpec
 
-__all__ = ["FrozenEncoder"]
+__all__ = ["FramePooler", "FrozenEncoder"]
 
 
 class FrozenEncoder(Protocol):
@@ -26,4 +26,12 @@ class FrozenEncoder(Protocol):
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return each sentence's number of tokens before truncation, specials included."""
+        ...
+
+
+class FramePooler(Protocol):
+    """Turns a segment's frame embeddings into one; the bits depend on these frames alone."""
+
+    def __call__(self, frames: npt.NDArray[np.float16], /) -> npt.NDArray[np.float64]:
+        """Return one vector (D,) of any length from raw frame embeddings (F, D) in time order."""
         ...

@@ -6,37 +6,36 @@ was in the batch. Frames are not normalised before the average over a segment.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
+from transformers import CLIPTokenizer
 
 from pipelines.config import EncoderConfig
+from pipelines.encoders.clip4clip_layout import vision_config
 from pipelines.encoders.clip_folder import (
-    MEANING_FIELD,
-    WEIGHT_PATTERNS,
+    EncoderFiles,
     check_preprocessing,
-    digest_folder,
-    find_folder,
-    list_files,
-    read_settings,
+    digest_files,
+    find_files,
 )
-from pipelines.encoders.quiet import quiet_transformers
+from pipelines.encoders.clip_towers import find_clip4clip, load_towers
+from pipelines.encoders.device import choose_device, choose_precision, torch_dtype
+from pipelines.encoders.seq_transf import SeqTransf, read_seq_transf
+from pipelines.encoders.state_file import read_state
 from pipelines.video.preprocess import preprocess_frames
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import UsageError
 
-__all__ = ["Clip4ClipEncoder", "open_clip4clip"]
+__all__ = ["Clip4ClipEncoder", "open_clip4clip", "read_pooler"]
 
 _SHORT_TOKENS: Final = (16, 32)
 
 
 class Clip4ClipEncoder:
-    """A frozen CLIP in float32.
+    """A frozen CLIP.
 
     Attributes:
         spec: identity; equal specs give equal embeddings.
@@ -52,8 +51,9 @@ class Clip4ClipEncoder:
     ) -> None:
         self.spec = spec
         self._device = torch.device(spec.device_kind)
-        self._vision = vision.eval().requires_grad_(False).to(self._device)
-        self._text = text.eval().requires_grad_(False).to(self._device)
+        dtype = torch_dtype(spec.precision)
+        self._vision = vision.eval().requires_grad_(False).to(self._device, dtype)
+        self._text = text.eval().requires_grad_(False).to(self._device, dtype)
         self._tokenizer = tokenizer
         self._end_token = int(tokenizer.eos_token_id)
         self._pad_token = int(tokenizer.pad_token_id)
@@ -124,74 +124,61 @@ class Clip4ClipEncoder:
 
 
 def open_clip4clip(config: EncoderConfig) -> Clip4ClipEncoder:
-    """Load a CLIP from a local folder, which never asks the network, or from the hub.
+    """Load a CLIP from local files, which never asks the network, or from the hub.
 
     Raises:
-        UsageError: if the folder or the hub repository is missing, or is no whole CLIP.
+        UsageError: if the files are missing or are no whole CLIP, or if the machine or the
+            checkpoint lacks what the config asks for.
     """
-    folder, revision, name = find_folder(config)
-    settings = read_settings(folder)
-    check_preprocessing(folder, settings)
-    vision = _load(CLIPVisionModelWithProjection, folder)
-    text = _load(CLIPTextModelWithProjection, folder)
-    tokenizer = _load_tokenizer(folder)
+    device_kind = choose_device(config.device)
+    files = find_files(config)
+    towers = load_towers(files)
+    vision, text = towers.vision.config, towers.text.config
+    check_preprocessing(files.folder, image_size=vision.image_size)
+    pooler = read_pooler(files, pooling=config.pooling, dim=vision.projection_dim)
     spec = EmbeddingSpec(
-        name=name,
-        revision=revision,
-        weights_sha256=digest_folder(folder),
-        meaning=settings.get(MEANING_FIELD),
-        video_dim=vision.config.projection_dim,
-        text_dim=text.config.projection_dim,
-        image_size=vision.config.image_size,
-        max_tokens=text.config.max_position_embeddings,
+        name=files.name,
+        revision=files.revision,
+        weights_sha256=digest_files(files),
+        meaning=towers.meaning,
+        video_dim=vision.projection_dim,
+        text_dim=text.projection_dim,
+        image_size=vision.image_size,
+        max_tokens=text.max_position_embeddings,
         batch_size=config.batch_size,
-        device_kind=_device_kind(config.device),
-        precision="float32",
+        device_kind=device_kind,
+        precision=choose_precision(config.precision, device_kind=device_kind),
+        pooling=config.pooling,
+        pooling_sha256=pooler.sha256 if pooler is not None else None,
     )
-    return Clip4ClipEncoder(spec=spec, vision=vision, text=text, tokenizer=tokenizer)
+    return Clip4ClipEncoder(
+        spec=spec, vision=towers.vision, text=towers.text, tokenizer=towers.tokenizer
+    )
 
 
-def _load(kind: type[Any], folder: Path) -> Any:  # noqa: ANN401 - transformers is untyped
-    weights = list_files(folder, WEIGHT_PATTERNS)
-    if not weights:
-        raise UsageError(f"encoder folder must hold model.safetensors, got {folder}")
-    try:
-        with quiet_transformers():
-            model, info = kind.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=any(path.suffix == ".safetensors" for path in weights),
-                weights_only=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+def read_pooler(files: EncoderFiles, *, pooling: str, dim: int | None = None) -> SeqTransf | None:
+    """Return the pooler of ``seqTransf``; None for ``mean``, which has no weights.
+
+    Args:
+        files: of the encoder.
+        pooling: ``mean`` or ``seqTransf``.
+        dim: Dv, by default that of the checkpoint's frame embeddings.
+
+    Raises:
+        UsageError: if the encoder has no such weights.
+    """
+    if pooling == "mean":
+        return None
+    checkpoint = find_clip4clip(files)
+    if checkpoint is None:
         raise UsageError(
-            f"encoder folder must hold a CLIP, got {str(error).splitlines()[0]} [{folder}]"
-        ) from error
-    if faults := sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]])):
-        raise UsageError(
-            f"encoder weights must be complete, {len(faults)} are not, such as {faults[0]} "
-            f"[{folder}]"
+            "encoder.pooling seqTransf needs a checkpoint in CLIP4Clip's layout, got a folder of "
+            f"transformers' [{files.folder}]"
         )
-    return model
-
-
-def _load_tokenizer(folder: Path) -> CLIPTokenizer:
-    if not any((folder / name).exists() for name in ("tokenizer.json", "vocab.json")):
-        raise UsageError(f"encoder folder must hold a tokenizer, got {folder}")
-    tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    # Settles the shared object's settings before any thread uses it.
-    tokenizer(["a"], padding=False, truncation=False)
-    return tokenizer
-
-
-def _device_kind(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("encoder.device must be a device this machine has, got cuda")
-    return device
+    state = read_state(checkpoint)
+    if dim is None:
+        dim = vision_config(state, path=checkpoint).projection_dim
+    return read_seq_transf(state, dim=dim, path=checkpoint)
 
 
 def _pad_rows(x: torch.Tensor, rows: int) -> torch.Tensor:

@@ -1,14 +1,16 @@
-"""A CLIP's folder: where it lies, which files count, what they say and their digest."""
+"""A CLIP's files: where they lie, which of them count, what they say and their digest."""
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HTTPError as HubHTTPError  # type: ignore[attr-defined]
 
 from pipelines.config import EncoderConfig
 from pipelines.stores.files import file_sha256
@@ -16,17 +18,20 @@ from pipelines.video.preprocess import CLIP_MEAN, CLIP_STD
 from schemas.errors import UsageError
 
 __all__ = [
+    "BPE_FILE",
     "MEANING_FIELD",
-    "WEIGHT_PATTERNS",
+    "EncoderFiles",
     "check_preprocessing",
-    "digest_folder",
-    "find_folder",
-    "list_files",
+    "digest_files",
+    "find_files",
     "read_settings",
 ]
 
 MEANING_FIELD: Final = "meaning"
 """Field of a folder's config.json that warns of weights without meaning."""
+
+BPE_FILE: Final = "bpe_simple_vocab_16e6.txt.gz"
+"""OpenAI's merges, as they lie beside CLIP4Clip's code."""
 
 _TOKENIZER_FILES: Final = (
     "added_tokens.json",
@@ -35,46 +40,79 @@ _TOKENIZER_FILES: Final = (
     "tokenizer.json",
     "tokenizer_config.json",
     "vocab.json",
+    BPE_FILE,
 )
 _SETTING_FILES: Final = ("config.json", "preprocessor_config.json")
 # Old hub revisions hold only the second; it is read by torch's weights-only loader.
-WEIGHT_PATTERNS: Final = ("*.safetensors", "pytorch_model*.bin")
+_WEIGHT_PATTERNS: Final = ("*.safetensors", "pytorch_model*.bin")
 
 
-def find_folder(config: EncoderConfig) -> tuple[Path, str | None, str]:
-    """Return the folder a config names, its resolved hub revision and its name without a path.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderFiles:
+    """Which files an encoder is made of."""
+
+    folder: Path
+    weights: tuple[Path, ...]
+    """Sorted; at least one."""
+    revision: str | None
+    """Resolved, of a hub name."""
+    name: str
+    """Without a path: the folder's own, or that on the hub."""
+
+
+def find_files(config: EncoderConfig) -> EncoderFiles:
+    """Return the files of the encoder that a config names: a folder, a checkpoint or a hub name.
 
     Raises:
-        UsageError: if it is neither a folder nor a hub name that can be had.
+        UsageError: if it is none of them, cannot be had or holds no weights.
     """
     local = Path(config.name)
+    if local.exists() and config.revision is not None:
+        raise UsageError(f"encoder.revision belongs to a hub name, got a local path {config.name}")
     if local.is_dir():
-        if config.revision is not None:
-            raise UsageError(
-                f"encoder.revision belongs to a hub name, got a local folder {config.name}"
-            )
-        return local, None, local.resolve().name
+        return _of_folder(local, revision=None, name=local.resolve().name)
+    if local.is_file():
+        # One of several checkpoints in a folder: what tells them apart is their digest.
+        name = local.resolve().parent.name
+        return EncoderFiles(folder=local.parent, weights=(local,), revision=None, name=name)
     if local.is_absolute() or config.name.startswith((".", "~")) or config.name.count("/") != 1:
         raise UsageError(
-            "encoder.name must be an existing folder or a hub name of the form OWNER/NAME, "
-            f"got {config.name}"
+            "encoder.name must be an existing folder, a checkpoint file or a hub name of the form "
+            f"OWNER/NAME, got {config.name}"
         )
-    try:
-        snapshot = snapshot_download(
-            config.name,
-            revision=config.revision,
-            allow_patterns=[*_SETTING_FILES, *_TOKENIZER_FILES, *WEIGHT_PATTERNS, "*.index.json"],
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    snapshot = _download(config)
+    return _of_folder(snapshot, revision=snapshot.name, name=config.name)
+
+
+def _of_folder(folder: Path, *, revision: str | None, name: str) -> EncoderFiles:
+    weights = tuple(_list_files(folder, _WEIGHT_PATTERNS))
+    if not weights:
         raise UsageError(
-            "encoder.name must be a folder, or a hub name that can be downloaded or was before, "
-            f"got {config.name}: {str(error).splitlines()[0]}"
+            f"encoder folder must hold model.safetensors or pytorch_model.bin, got {folder}"
+        )
+    return EncoderFiles(folder=folder, weights=weights, revision=revision, name=name)
+
+
+def _download(config: EncoderConfig) -> Path:
+    patterns = [*_SETTING_FILES, *_TOKENIZER_FILES, *_WEIGHT_PATTERNS, "*.index.json"]
+    try:
+        snapshot = snapshot_download(config.name, revision=config.revision, allow_patterns=patterns)
+    # The hub's HTTP client has one error for refusals, proxies and connections that break.
+    except (HubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise UsageError(
+            f"encoder.name {config.name} could not be downloaded and was not before: "
+            f"{_first_sentence(error)}; name a local folder instead, a snapshot downloaded "
+            "elsewhere or one of random weights from primus-prep make-encoder"
         ) from error
-    return Path(snapshot), Path(snapshot).name, config.name
+    return Path(snapshot)
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Return config.json.
+def _first_sentence(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+
+
+def read_settings(folder: Path, *, required: bool) -> dict[str, Any]:
+    """Return config.json; nothing where there is none and none is ``required``.
 
     Raises:
         UsageError: if it is missing or no JSON.
@@ -83,14 +121,20 @@ def read_settings(folder: Path) -> dict[str, Any]:
     try:
         settings: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError as error:
+        if not required:
+            return {}
         raise UsageError(f"encoder folder must hold config.json, got {folder}") from error
     except ValueError as error:
         raise UsageError(f"config.json must be JSON, got {error} [{path}]") from error
     return settings
 
 
-def check_preprocessing(folder: Path, settings: dict[str, Any]) -> None:
+def check_preprocessing(folder: Path, *, image_size: int) -> None:
     """Refuse a folder that asks for another preprocessing than CLIP's.
+
+    Args:
+        folder: of the encoder.
+        image_size: side of the picture that the vision tower takes, pixels.
 
     Raises:
         UsageError: with the setting that differs.
@@ -99,28 +143,31 @@ def check_preprocessing(folder: Path, settings: dict[str, Any]) -> None:
     if not path.exists():
         return
     wanted = json.loads(path.read_text())
-    size = settings.get("vision_config", {}).get("image_size", 224)
-    ours = {"image_mean": list(CLIP_MEAN), "image_std": list(CLIP_STD), "resample": 3}
-    crop = wanted.get("crop_size", size)
+    ours: dict[str, Any] = {
+        "image_mean": list(CLIP_MEAN),
+        "image_std": list(CLIP_STD),
+        "resample": 3,
+    }
+    crop = wanted.get("crop_size", image_size)
     found = {
         **{key: wanted[key] for key in ours if key in wanted},
         "crop_size": crop["height"] if isinstance(crop, dict) else crop,
     }
-    for key, value in {**ours, "crop_size": size}.items():
+    for key, value in {**ours, "crop_size": image_size}.items():
         if key in found and not np.allclose(found[key], value, rtol=0, atol=1e-6):
             raise UsageError(f"{key} must be CLIP's {value}, got {found[key]} [{path}]")
 
 
-def digest_folder(folder: Path) -> str:
+def digest_files(files: EncoderFiles) -> str:
     """Return the SHA-256 over names and digests of weights, settings and tokenizer, in hex."""
-    used = list_files(folder, (*WEIGHT_PATTERNS, *_SETTING_FILES, *_TOKENIZER_FILES))
+    others = _list_files(files.folder, (*_SETTING_FILES, *_TOKENIZER_FILES))
     digest = sha256()
-    for path in used:
+    for path in sorted({*files.weights, *others}):
         digest.update(f"{path.name}\0{file_sha256(path)}\n".encode())
     return digest.hexdigest()
 
 
-def list_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
+def _list_files(folder: Path, patterns: Iterable[str]) -> list[Path]:
     """Return the folder's files that match, sorted; no ``.bin`` beside safetensors."""
     found = sorted({path for pattern in patterns for path in folder.glob(pattern)})
     if any(path.suffix == ".safetensors" for path in found):

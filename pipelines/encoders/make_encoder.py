@@ -1,4 +1,4 @@
-"""A CLIP of random weights in transformers' folder layout, for runs without a network.
+"""A CLIP of random weights in transformers' or CLIP4Clip's layout, for runs without a network.
 
 It knows nothing of the world. Yet its random features follow what a picture shows: colours,
 textures and where they are; and which words a sentence has. So a pipeline run on it carries
@@ -8,23 +8,28 @@ nearly the same vector for every picture.
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 import torch
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 
+from pipelines.encoders.clip4clip_layout import HEAD_WIDTH, from_transformers
 from pipelines.encoders.clip_folder import MEANING_FIELD
 from pipelines.encoders.quiet import quiet_transformers
+from pipelines.encoders.random_seq_transf import make_seq_transf
 from pipelines.encoders.tiny_tokenizer import make_tokenizer
-from pipelines.stores.files import write_atomic
+from pipelines.stores.files import open_atomic, write_atomic
 from pipelines.video.preprocess import CLIP_MEAN, CLIP_STD
 from schemas.errors import UsageError
 
-__all__ = ["MEANING", "PRESETS", "Preset", "make_encoder"]
+__all__ = ["LAYOUTS", "MEANING", "PRESETS", "Layout", "Preset", "make_encoder"]
 
 Preset = Literal["tiny", "vit-b-32"]
+Layout = Literal["transformers", "clip4clip"]
+
+LAYOUTS: Final[tuple[Layout, ...]] = ("transformers", "clip4clip")
 
 MEANING: Final = "random weights, for demonstration: the embeddings carry no meaning"
 
@@ -46,51 +51,76 @@ class _Size:
     text_hidden: int
     text_heads: int
     projection: int
+    seq_layers: int
 
 
 PRESETS: Final[dict[Preset, _Size]] = {
     "tiny": _Size(
-        layers=2, hidden=96, heads=2, mlp=128, text_hidden=128, text_heads=2, projection=64
+        layers=2,
+        hidden=96,
+        heads=2,
+        mlp=128,
+        text_hidden=128,
+        text_heads=2,
+        projection=64,
+        seq_layers=2,
     ),
     "vit-b-32": _Size(
-        layers=12, hidden=768, heads=12, mlp=3072, text_hidden=512, text_heads=8, projection=512
+        layers=12,
+        hidden=768,
+        heads=12,
+        mlp=3072,
+        text_hidden=512,
+        text_heads=8,
+        projection=512,
+        seq_layers=4,
     ),
 }
 
 
-def make_encoder(dest: Path, *, preset: Preset, seed: int) -> None:
+def make_encoder(dest: Path, *, preset: Preset, seed: int, layout: Layout = "transformers") -> None:
     """Write the folder ``dest``: config, weights, tokenizer, preprocessing and a model card.
 
-    The same preset and seed give the same bytes.
+    The same preset, layout and seed give the same bytes.
 
     Args:
         dest: folder to make; must not exist, or be empty.
         preset: ``tiny`` (64 values, under a millisecond a frame) or ``vit-b-32``, the size of the
             published CLIP4Clip (512 values).
         seed: of the weights.
+        layout: ``transformers``, or ``clip4clip`` for a checkpoint as CLIP4Clip publishes them,
+            with the weights of ``seqTransf``. Its heads are 64 wide, so ``tiny`` is a little
+            wider there.
 
     Raises:
-        UsageError: if the preset is unknown or ``dest`` holds something.
+        UsageError: if preset or layout is unknown or ``dest`` holds something.
     """
     if preset not in PRESETS:
         raise UsageError(f"preset must be one of {', '.join(PRESETS)}, got {preset}")
+    if layout not in LAYOUTS:
+        raise UsageError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout}")
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise UsageError(f"destination must be an empty or a new folder, got {dest}")
     dest.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
-    config = _make_config(PRESETS[preset], vocab_size=len(tokenizer))
+    size = PRESETS[preset] if layout == "transformers" else _widen(PRESETS[preset])
+    config = _make_config(size, vocab_size=len(tokenizer))
     # Built without values, so no global random state is touched; then every value is set.
     with torch.device("meta"):
         model = CLIPModel(config)
     model = model.to_empty(device="cpu").eval()
-    _fill(model, generator=torch.Generator().manual_seed(seed), specials=tokenizer.all_special_ids)
+    generator = torch.Generator().manual_seed(seed)
+    _fill(model, generator=generator, specials=tokenizer.all_special_ids)
     with quiet_transformers():
-        model.save_pretrained(dest)
         tokenizer.save_pretrained(dest)
-    # safetensors keeps its file from other users, who may run the pipeline.
-    (dest / "model.safetensors").chmod(0o644)
+        if layout == "transformers":
+            model.save_pretrained(dest)
+            # safetensors keeps its file from other users, who may run the pipeline.
+            (dest / "model.safetensors").chmod(0o644)
+    if layout == "clip4clip":
+        _write_clip4clip(dest, model=model, size=size, generator=generator)
     write_atomic(dest / "preprocessor_config.json", json.dumps(_PREPROCESSING, indent=2).encode())
-    write_atomic(dest / "README.md", _card(preset, seed).encode())
+    write_atomic(dest / "README.md", _card(preset, seed, layout).encode())
 
 
 _PREPROCESSING: Final = {
@@ -169,6 +199,30 @@ def _fill(model: CLIPModel, *, generator: torch.Generator, specials: list[int]) 
             raise AssertionError(f"parameter without a rule: {name}")
 
 
+def _widen(size: _Size) -> _Size:
+    """Return the size with heads as CLIP4Clip's layout has them: their number is told by width."""
+    hidden = -(-size.hidden // HEAD_WIDTH) * HEAD_WIDTH
+    return replace(
+        size,
+        hidden=hidden,
+        heads=hidden // HEAD_WIDTH,
+        text_heads=size.text_hidden // HEAD_WIDTH,
+    )
+
+
+def _write_clip4clip(
+    dest: Path, *, model: CLIPModel, size: _Size, generator: torch.Generator
+) -> None:
+    head = make_seq_transf(
+        size.projection, positions=_MAX_TOKENS, blocks=size.seq_layers, generator=generator
+    )
+    state = {**from_transformers(model.state_dict()), **head}
+    with open_atomic(dest / "pytorch_model.bin") as file:
+        torch.save(state, file)
+    # A published checkpoint has no such file; here it carries the warning.
+    write_atomic(dest / "config.json", json.dumps({MEANING_FIELD: MEANING}, indent=2).encode())
+
+
 def _smooth_kernels(shape: tuple[int, ...], *, generator: torch.Generator) -> torch.Tensor:
     """Return random kernels (D, 3, P, P) whose power falls with frequency, as in pictures.
 
@@ -187,7 +241,7 @@ def _smooth_kernels(shape: tuple[int, ...], *, generator: torch.Generator) -> to
     return kernels.to(torch.float32)
 
 
-def _card(preset: Preset, seed: int) -> str:
+def _card(preset: Preset, seed: int, layout: Layout) -> str:
     return f"""---
 library_name: transformers
 tags: [clip, random-weights]
@@ -201,6 +255,16 @@ pictures differ by colour, texture and layout, vectors of sentences by their wor
 through visibly; nothing beyond that can be read from them, and no result of training on them says
 anything about the method. Versions made with it carry this warning.
 
-Layout: `config.json`, `model.safetensors`, `preprocessor_config.json`, `tokenizer.json`; loads as
-`CLIPModel`, `CLIPVisionModelWithProjection` and `CLIPTextModelWithProjection`.
+{_LAYOUT_NOTES[layout]}
 """
+
+
+_LAYOUT_NOTES: Final[dict[Layout, str]] = {
+    "transformers": """\
+Layout: `config.json`, `model.safetensors`, `preprocessor_config.json`, `tokenizer.json`; loads as
+`CLIPModel`, `CLIPVisionModelWithProjection` and `CLIPTextModelWithProjection`.""",
+    "clip4clip": """\
+Layout: `pytorch_model.bin`, a state dict with CLIP4Clip's names, `clip.*` for CLIP's weights,
+`frame_position_embeddings` and `transformerClip.*` for those of `seqTransf`; CLIP's tokenizer
+beside it.""",
+}

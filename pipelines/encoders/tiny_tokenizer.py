@@ -4,14 +4,12 @@ from collections import Counter
 from itertools import pairwise
 from typing import Final
 
-from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
+
+from pipelines.encoders.bpe_vocabulary import WORD_END, number_tokens
 
 __all__ = ["make_tokenizer"]
 
-_START: Final = "<|startoftext|>"
-_END: Final = "<|endoftext|>"
-_WORD_END: Final = "</w>"
 _MERGES: Final = 700
 
 _SUBJECTS: Final = ("she", "he", "the man", "the woman", "the person")
@@ -44,17 +42,8 @@ def make_tokenizer() -> CLIPTokenizer:
 
     Layout as CLIP's: 256 bytes, the same at a word's end, merges, and the two special tokens last.
     """
-    alphabet = sorted(ByteLevel.alphabet())
     merges = _learn_merges(_count_words(), limit=_MERGES)
-    tokens = [
-        *alphabet,
-        *(letter + _WORD_END for letter in alphabet),
-        *dict.fromkeys(a + b for a, b in merges),
-        _START,
-        _END,
-    ]
-    vocab = {token: i for i, token in enumerate(dict.fromkeys(tokens))}
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
+    return CLIPTokenizer(vocab=number_tokens(merges), merges=merges, model_max_length=77)
 
 
 def _count_words() -> Counter[str]:
@@ -67,7 +56,7 @@ def _count_words() -> Counter[str]:
 
 def _learn_merges(words: Counter[str], *, limit: int) -> list[tuple[str, str]]:
     """Return merges, most frequent pair first, ties by the pair itself (Sennrich et al. 2016)."""
-    pieces = {word: (*word[:-1], word[-1] + _WORD_END) for word in words}
+    pieces = {word: (*word[:-1], word[-1] + WORD_END) for word in words}
     merges: list[tuple[str, str]] = []
     while len(merges) < limit:
         counts: Counter[tuple[str, str]] = Counter()

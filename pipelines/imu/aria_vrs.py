@@ -31,6 +31,17 @@ _RECORDS_PER_S: Final = 1000
 # Of records read, and of those left out.
 _COUNTS: Final = ("samples", "invalid_accel_samples", "invalid_gyro_samples", "repeated_stamps")
 
+# A chip's range is a setting that the file does not state. In real recordings the 16-bit values
+# step by 8 g and 1000 deg/s over 2^15 (imu-right), and by 4 g and 500 deg/s (imu-left); the chips'
+# data sheets allow doubled ranges. So a raw value is at an end where it lies within a share of
+# 1e-4 (3 steps) of the label's range or of a doubling of it, up to 16 g and 2000 deg/s.
+_SMALLEST_RANGE: Final = {"imu-right": (8, 1000), "imu-left": (4, 500)}
+_ANY_RANGE: Final = (4, 500)
+_ACCEL_RANGES_G: Final = (4, 8, 16)
+_GYRO_RANGES_DEG_S: Final = (500, 1000, 2000)
+_AT_END: Final = 1e-4
+_G_M_S2: Final = 9.80665
+
 Scalar = TypeVar("Scalar", np.int64, np.bool_)
 
 
@@ -45,7 +56,8 @@ def open_aria_imu(
     """Open one IMU of an Aria file as a stream of runs on the take clock.
 
     Samples flagged invalid or not finite are dropped, and so are repeats of a stamp; ``info``
-    counts them as the runs are read. The calibration's time offsets are recorded, not applied.
+    counts them as the runs are read, and each run says where they and the saturated ones were. The
+    calibration's time offsets are recorded, not applied.
 
     Args:
         path: VRS file.
@@ -79,6 +91,7 @@ def open_aria_imu(
         stream_id,
         clock=clock,
         calibration=None if accept_sensor_frame else calibration,
+        ends=_range_ends(stream),
         records=max(round(run_s * _RECORDS_PER_S), 1),
         info=info,
         path=path,
@@ -153,6 +166,7 @@ def _read_runs(
     *,
     clock: TakeClock,
     calibration: ImuCalibration | None,
+    ends: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     records: int,
     info: dict[str, str | int | float],
     path: Path,
@@ -196,14 +210,42 @@ def _read_runs(
             fresh=fresh,
         )
         counts["samples"] += len(data)
-        counts["invalid_accel_samples"] += bad_accel
-        counts["invalid_gyro_samples"] += bad_gyro
+        counts["invalid_accel_samples"] += len(bad_accel)
+        counts["invalid_gyro_samples"] += len(bad_gyro)
         counts["repeated_stamps"] += int((~fresh).sum())
         info.update(counts)
+        # Before the calibration moves the ends of the range.
+        full_ns = [
+            samples.t_ns[_at_end(samples.values, ends=some)]
+            for samples, some in zip((accel, gyro), ends, strict=True)
+        ]
         if calibration is not None:
             accel = _calibrated(accel, triad=calibration.accel, rotation=calibration.rotation)
             gyro = _calibrated(gyro, triad=calibration.gyro, rotation=calibration.rotation)
-        yield ImuSamples(accel=accel, gyro=gyro)
+        yield ImuSamples(
+            accel=accel,
+            gyro=gyro,
+            invalid_ns=np.sort(np.concatenate([bad_accel, bad_gyro])),
+            saturated_ns=np.sort(np.concatenate(full_ns)),
+        )
+
+
+def _range_ends(stream: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the ends that accel (m/s2) and gyro (rad/s) values can stand at, both positive."""
+    accel_g, gyro_deg_s = _SMALLEST_RANGE.get(stream, _ANY_RANGE)
+    return (
+        np.array([_G_M_S2 * g for g in _ACCEL_RANGES_G if g >= accel_g]),
+        np.deg2rad([r for r in _GYRO_RANGES_DEG_S if r >= gyro_deg_s], dtype=np.float64),
+    )
+
+
+def _at_end(
+    raw: npt.NDArray[np.float64], *, ends: npt.NDArray[np.float64]
+) -> npt.NDArray[np.bool_]:
+    """Return which samples of (N, 3) have an axis at an end of the range, (N,)."""
+    share = np.abs(raw)[:, :, None] / ends
+    at: npt.NDArray[np.bool_] = np.any(np.abs(share - 1) <= _AT_END, axis=(1, 2))
+    return at
 
 
 def _column(data: Sequence[Any], name: str, *, dtype: type[Scalar]) -> npt.NDArray[Scalar]:
@@ -244,10 +286,11 @@ def _valid_triad(
     *,
     valid: npt.NDArray[np.bool_],
     fresh: npt.NDArray[np.bool_],
-) -> tuple[TriadSamples, int]:
+) -> tuple[TriadSamples, npt.NDArray[np.int64]]:
+    """Return the sound samples, and the stamps of the others."""
     sound = valid & np.isfinite(values).all(axis=1)
     keep = sound & fresh
-    return TriadSamples(t_ns=t_ns[keep], values=values[keep]), int((~sound).sum())
+    return TriadSamples(t_ns=t_ns[keep], values=values[keep]), t_ns[~sound]
 
 
 def _calibrated(

@@ -1,10 +1,8 @@
 """IMU samples of a GoPro clip, from the metadata track (GPMF) of its mp4.
 
-Payloads arrive about once a second and hold 1 % more or fewer samples than the second before: their
-stamps tell when the camera wrote them, not when a sample was taken. So each sensor gets one line
-through (samples so far, by ``TSMP``; presentation time of the payload), and every sample, those of
-the short last payload too, lies on it. The offset to the picture is the camera's own and about a
-frame (GoPro says no more); the sync audit measures it.
+Every sample, those of the short last payload too, lies on its sensor's line from running number to
+time. The offset to the picture is the camera's own and about a frame (GoPro says no more); the
+sync audit measures it. Joined chapters stand in ``gpmf_chapters``.
 """
 
 import math
@@ -17,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.datasets.base import ImuRecording
-from pipelines.imu.gpmf_axes import axes_of, axes_rotation
-from pipelines.imu.gpmf_klv import GpmfError, GpmfStream, read_samples
+from pipelines.imu.gpmf_axes import axes_of, stream_rotation
+from pipelines.imu.gpmf_camera import read_camera_model
+from pipelines.imu.gpmf_clock import GpmfClocks, SampleLine
+from pipelines.imu.gpmf_klv import GpmfError, GpmfStream, full_range, read_samples
 from pipelines.imu.gpmf_track import GpmfPayload, gpmf_faults, read_payloads
 from schemas.errors import TakeError
 from schemas.imu import ImuSamples, TriadSamples
@@ -38,6 +38,9 @@ _MAX_OFF_NS: Final = 100 * NS_PER_MS
 def open_gpmf_imu(path: Path, *, origin_ns: int, accept_sensor_frame: bool) -> ImuRecording:
     """Open a GoPro clip's accelerometer and gyroscope as a stream of runs, a payload each.
 
+    Samples at an end of the range that their integers hold are told as saturated; samples that
+    are no number are left out and told as invalid.
+
     Args:
         path: mp4 file.
         origin_ns: presentation time of the first video frame, subtracted from every stamp.
@@ -45,7 +48,7 @@ def open_gpmf_imu(path: Path, *, origin_ns: int, accept_sensor_frame: bool) -> I
 
     Returns:
         Runs in the device frame, or with ``accept_sensor_frame`` in the sensor's; ``info`` gives
-        camera, axis orders, rates and counts.
+        camera, axis orders, what the times rest on, rates and counts.
 
     Raises:
         TakeError: ``video_unreadable``; ``imu_stream_missing`` without a metadata track;
@@ -53,7 +56,8 @@ def open_gpmf_imu(path: Path, *, origin_ns: int, accept_sensor_frame: bool) -> I
             unknown; ``imu_too_short`` with fewer than two payloads; ``gpmf_malformed``;
             ``imu_clock_unstable`` from the runs if payloads lie over 100 ms off the line.
     """
-    sensors = _survey(path)
+    survey = _survey(path)
+    sensors = survey.sensors
     _check_present(sensors, path=path)
     accel, gyro = sensors["ACCL"], sensors["GYRO"]
     for sensor in (accel, gyro):
@@ -63,12 +67,16 @@ def open_gpmf_imu(path: Path, *, origin_ns: int, accept_sensor_frame: bool) -> I
                 f"axis order of {sensor.key} must be known, got camera {sensor.camera!r}; "
                 f"imu.accept_sensor_frame=true keeps all takes in raw sensor axes [{path}]",
             )
-    info: dict[str, str | int | float] = {"camera": accel.camera}
+    info: dict[str, str | int | float] = {
+        "camera": accel.camera,
+        "camera_model": survey.model,
+        "timing": survey.timing,
+    }
     for name, sensor in (("accel", accel), ("gyro", gyro)):
         info[f"{name}_axes"] = sensor.axes or "unknown"
-        info[f"{name}_rate_hz"] = NS_PER_S / sensor.step_ns
+        info[f"{name}_rate_hz"] = NS_PER_S / sensor.line.step_ns
         info[f"{name}_samples"] = sensor.samples
-    runs = _read_runs(path, sensors, origin_ns=origin_ns, rotate=not accept_sensor_frame)
+    runs = _read_runs(path, survey, origin_ns=origin_ns, rotate=not accept_sensor_frame)
     frame = "sensor" if accept_sensor_frame else "device"
     return ImuRecording(runs=runs, frame=frame, stream=GPMF_STREAM, info=info)
 
@@ -79,10 +87,10 @@ def read_gpmf_span(path: Path, *, origin_ns: int) -> Interval:
     Raises:
         TakeError: as ``open_gpmf_imu``; ``imu_missing`` if the sensors never run together.
     """
-    sensors = _survey(path)
+    sensors = _survey(path).sensors
     _check_present(sensors, path=path)
-    start_ns = max(s.first_ns for s in sensors.values())
-    end_ns = min(s.first_ns + (s.samples - 1) * s.step_ns for s in sensors.values())
+    start_ns = max(s.line.first_ns for s in sensors.values())
+    end_ns = min(s.line.first_ns + (s.samples - 1) * s.line.step_ns for s in sensors.values())
     if end_ns <= start_ns:
         raise TakeError("imu_missing", f"ACCL and GYRO must run at one time, got none [{path}]")
     return Interval(math.ceil(start_ns) - origin_ns, math.floor(end_ns) - origin_ns)
@@ -101,108 +109,125 @@ class _Sensor:
     key: str
     camera: str
     axes: str | None
+    rotation: npt.NDArray[np.float64] | None
     samples: int
-    first: int
-    first_ns: float
-    """Time of sample number ``first`` on the container's clock."""
-    step_ns: float
-
-    def t_ns(self, number: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        t_ns: npt.NDArray[np.int64] = np.rint(
-            self.first_ns + (number - self.first) * self.step_ns
-        ).astype(np.int64)
-        return t_ns
+    line: SampleLine
 
 
-class _Line:
-    """Least squares of time on sample number, in running integer sums: exact and bounded."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Survey:
+    """What one pass through a clip's track tells."""
 
-    def __init__(self, first: int, first_ns: int) -> None:
-        self.first, self._first_ns = first, first_ns
-        self._n = self._k = self._t = self._kk = self._kt = 0
-
-    def add(self, number: int, t_ns: int) -> None:
-        k, t = number - self.first, t_ns - self._first_ns
-        self._n, self._k, self._t = self._n + 1, self._k + k, self._t + t
-        self._kk, self._kt = self._kk + k * k, self._kt + k * t
-
-    def fit(self) -> tuple[float, float]:
-        """Return the time of sample ``first`` and the step, ns; step 0 where it cannot be told."""
-        spread = self._n * self._kk - self._k**2
-        step_ns = (self._n * self._kt - self._k * self._t) / spread if spread else 0.0
-        return self._first_ns + (self._t - step_ns * self._k) / self._n, step_ns
+    sensors: dict[str, _Sensor]
+    model: str
+    timing: str
+    stamp_offset_ns: float
 
 
-def _survey(path: Path) -> dict[str, _Sensor]:
+def _survey(path: Path) -> _Survey:
     """Go through the whole track once for each sensor's axes, count and line."""
-    lines: dict[str, _Line] = {}
+    clocks = GpmfClocks()
     heads: dict[str, GpmfStream] = {}
     samples = dict.fromkeys(_MISSING, 0)
     with gpmf_faults(path):
         for payload in read_payloads(path):
             for key, stream in payload.streams.items():
-                if key not in lines:
-                    _check_head(stream, key)
+                if key not in heads:
+                    _check_unit(stream, key)
                     heads[key] = stream
-                    lines[key] = _Line(payload.numbers[key], payload.pts_ns)
-                lines[key].add(payload.numbers[key], payload.pts_ns)
+                clocks.add(
+                    key,
+                    payload.numbers[key],
+                    pts_ns=payload.pts_ns,
+                    stamp_ns=payload.stamps_ns.get(key),
+                )
                 samples[key] += stream.records[key].repeat
-    sensors: dict[str, _Sensor] = {}
-    for key, line in lines.items():
-        first_ns, step_ns = line.fit()
-        if step_ns <= 0:
-            raise TakeError(
-                "imu_too_short", f"{key} must come in two payloads to tell its rate [{path}]"
+        model = read_camera_model(path)
+        sensors: dict[str, _Sensor] = {}
+        for key, line in clocks.lines().items():
+            if line.step_ns <= 0:
+                raise TakeError(
+                    "imu_too_short", f"{key} must come in two payloads to tell its rate [{path}]"
+                )
+            axes = axes_of(heads[key], model=model)
+            sensors[key] = _Sensor(
+                key=key,
+                camera=heads[key].device,
+                axes=axes,
+                rotation=stream_rotation(heads[key], axes) if axes is not None else None,
+                samples=samples[key],
+                line=line,
             )
-        sensors[key] = _Sensor(
-            key=key,
-            camera=heads[key].device,
-            axes=axes_of(heads[key]),
-            samples=samples[key],
-            first=line.first,
-            first_ns=first_ns,
-            step_ns=step_ns,
-        )
-    return sensors
+    return _Survey(
+        sensors=sensors, model=model, timing=clocks.timing, stamp_offset_ns=clocks.offset_ns
+    )
 
 
-def _check_head(stream: GpmfStream, key: str) -> None:
+def _check_unit(stream: GpmfStream, key: str) -> None:
     unit = stream.records["SIUN"].text() if "SIUN" in stream.records else _UNITS[key][0]
     if unit not in _UNITS[key]:
         raise GpmfError(f"SIUN of {key} must be {_UNITS[key][0]}, got {unit!r}")
-    axes = axes_of(stream)
-    if axes is not None:
-        axes_rotation(axes)
 
 
 def _read_runs(
-    path: Path, sensors: dict[str, _Sensor], *, origin_ns: int, rotate: bool
+    path: Path, survey: _Survey, *, origin_ns: int, rotate: bool
 ) -> Iterator[ImuSamples]:
     with gpmf_faults(path):
         for payload in read_payloads(path):
             accel, gyro = (
-                _read_triad(sensors[key], payload, origin_ns=origin_ns, rotate=rotate, path=path)
+                _read_triad(key, survey, payload, origin_ns=origin_ns, rotate=rotate, path=path)
                 for key in _MISSING
             )
-            yield ImuSamples(accel=accel, gyro=gyro)
+            yield ImuSamples(
+                accel=accel.triad,
+                gyro=gyro.triad,
+                invalid_ns=np.sort(np.concatenate([accel.invalid_ns, gyro.invalid_ns])),
+                saturated_ns=np.sort(np.concatenate([accel.saturated_ns, gyro.saturated_ns])),
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _TriadRun:
+    """One sensor's samples of one payload, and the stamps of those left out or saturated."""
+
+    triad: TriadSamples
+    invalid_ns: npt.NDArray[np.int64]
+    saturated_ns: npt.NDArray[np.int64]
 
 
 def _read_triad(
-    sensor: _Sensor, payload: GpmfPayload, *, origin_ns: int, rotate: bool, path: Path
-) -> TriadSamples:
-    if sensor.key not in payload.streams:
-        return TriadSamples(t_ns=np.zeros(0, dtype=np.int64), values=np.zeros((0, 3)))
-    values = read_samples(payload.streams[sensor.key], sensor.key)
+    key: str, survey: _Survey, payload: GpmfPayload, *, origin_ns: int, rotate: bool, path: Path
+) -> _TriadRun:
+    if key not in payload.streams:
+        none = np.zeros(0, dtype=np.int64)
+        nothing = TriadSamples(t_ns=none, values=np.zeros((0, 3)))
+        return _TriadRun(triad=nothing, invalid_ns=none, saturated_ns=none)
+    sensor, stream = survey.sensors[key], payload.streams[key]
+    values = read_samples(stream, key)
     if values.shape[1] != 3:
-        raise GpmfError(f"{sensor.key} must have 3 columns, got {values.shape[1]}")
-    t_ns = sensor.t_ns(payload.numbers[sensor.key] + np.arange(len(values), dtype=np.int64))
-    off_ns = int(t_ns[0]) - payload.pts_ns
+        raise GpmfError(f"{key} must have 3 columns, got {values.shape[1]}")
+    t_ns = sensor.line.t_ns(payload.numbers[key] + np.arange(len(values), dtype=np.int64))
+    written_ns = float(payload.pts_ns)
+    if survey.timing == "stmp":
+        written_ns = payload.stamps_ns[key] + survey.stamp_offset_ns
+    off_ns = int(t_ns[0] - written_ns)
     if abs(off_ns) > _MAX_OFF_NS:
         raise TakeError(
             "imu_clock_unstable",
-            f"{sensor.key} payloads must lie within {_MAX_OFF_NS // NS_PER_MS} ms of a steady "
+            f"{key} payloads must lie within {_MAX_OFF_NS // NS_PER_MS} ms of a steady "
             f"rate, got {off_ns // NS_PER_MS} ms at {payload.pts_ns / NS_PER_S:.1f} s [{path}]",
         )
-    if rotate and sensor.axes is not None:
-        values = values @ axes_rotation(sensor.axes).T
-    return TriadSamples(t_ns=t_ns - origin_ns, values=values)
+    t_ns -= origin_ns
+    low, high = full_range(stream.records[key])
+    raw = stream.records[key].numbers()
+    # A sensor clips at the same size either way: its least number may be one less.
+    saturated = ((raw <= max(low, -high)) | (raw >= high)).any(axis=1)
+    whole = np.isfinite(values).all(axis=1)
+    values = values[whole]
+    if rotate and sensor.rotation is not None:
+        values = values @ sensor.rotation.T
+    return _TriadRun(
+        triad=TriadSamples(t_ns=t_ns[whole], values=values),
+        invalid_ns=t_ns[~whole],
+        saturated_ns=t_ns[whole & saturated],
+    )

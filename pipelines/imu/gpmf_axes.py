@@ -13,28 +13,60 @@ import numpy.typing as npt
 
 from pipelines.imu.gpmf_klv import GpmfError, GpmfStream
 
-__all__ = ["axes_of", "axes_rotation"]
+__all__ = ["axes_of", "axes_rotation", "stream_rotation"]
 
-# HERO5 writes its order into the streams' names; later cameras write ORIN, or (HERO6, Fusion)
-# nothing at all: "GPMF Introduction", GoPro, table of sensors by camera.
+# HERO5 writes its order into the streams' names; HERO6 and Fusion write nothing at all ("GPMF
+# Introduction", GoPro, table of sensors by camera); later cameras, MAX among them, write ORIN.
 _NAMED_ORDER: Final = re.compile(r"\(z,x,y\)|\(up/down, right/left, forward/back\)", re.IGNORECASE)
+# How far a matrix may be off a plain change of order: 10 degrees.
+_SLACK: Final = 0.18
 _HERO: Final = re.compile(r"hero\s*(\d+)", re.IGNORECASE)
 
 
-def axes_of(stream: GpmfStream) -> str | None:
+def axes_of(stream: GpmfStream, *, model: str = "") -> str | None:
     """Return which axis each column of a stream's samples is: ``ZXY``, ``YxZ``; lower case negated.
 
     By the stream's ``ORIN``, else by its name (HERO5), else by the camera's name; None if none
     of them tells.
+
+    Args:
+        stream: of a sensor.
+        model: the camera by the file's header, for a stream whose device has no telling name.
     """
     if "ORIN" in stream.records:
         return stream.records["ORIN"].text()
     if "STNM" in stream.records and _NAMED_ORDER.search(stream.records["STNM"].text()):
         return "ZXY"
-    hero = _HERO.search(stream.device)
-    if hero is not None and int(hero[1]) >= 6:
-        return "YxZ"
-    return "yXZ" if "fusion" in stream.device.lower() else None
+    for name in (stream.device, model):
+        hero = _HERO.search(name)
+        if hero is not None and int(hero[1]) >= 5:
+            return "YxZ" if int(hero[1]) >= 6 else "ZXY"
+        if "fusion" in name.lower():
+            return "yXZ"
+    return None
+
+
+def stream_rotation(stream: GpmfStream, axes: str) -> npt.NDArray[np.float64]:
+    """Return the rotation (3, 3) that takes a stream's columns, ordered ``axes``, to X, Y, Z.
+
+    Where the camera gives the matrix (``MTRX``) that turns its columns (``ORIN``) into the order
+    ``ORIO``, the matrix counts: it may carry how the sensor really sits.
+
+    Raises:
+        GpmfError: as ``axes_rotation``, or if the matrix contradicts the two orders.
+    """
+    rotation = axes_rotation(axes)
+    if not {"ORIN", "ORIO", "MTRX"} <= set(stream.records):
+        return rotation
+    matrix, order = stream.records["MTRX"].numbers(), stream.records["ORIO"].text()
+    if matrix.size != 9:
+        raise GpmfError(f"MTRX must be 9 numbers, got {matrix.size}")
+    turned = axes_rotation(order) @ matrix.reshape(3, 3)
+    if not np.abs(turned - rotation).max() <= _SLACK:
+        raise GpmfError(
+            f"MTRX must turn {axes} into {order} within {_SLACK}, got {matrix.reshape(-1)}"
+        )
+    return turned
 
 
 def axes_rotation(axes: str) -> npt.NDArray[np.float64]:

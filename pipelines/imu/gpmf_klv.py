@@ -13,7 +13,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GpmfError", "GpmfStream", "KlvRecord", "read_samples", "read_streams"]
+__all__ = [
+    "GpmfError",
+    "GpmfStream",
+    "KlvRecord",
+    "find_text",
+    "full_range",
+    "read_samples",
+    "read_streams",
+]
 
 _HEADER_BYTES: Final = 8
 _NUMBERS: Final = {"b": ">i1", "B": ">u1", "s": ">i2", "S": ">u2", "l": ">i4", "L": ">u4"} | {
@@ -104,6 +112,29 @@ def read_samples(stream: GpmfStream, key: str) -> npt.NDArray[np.float64]:
             f"SCAL of {key} must be 1 or {values.shape[1]} numbers other than 0, got {scale}"
         )
     return values / scale
+
+
+def full_range(record: KlvRecord) -> tuple[float, float]:
+    """Return the least and the greatest number a record's type can hold; infinite for floats."""
+    dtype = np.dtype(_NUMBERS.get(record.kind, ">f8"))
+    if dtype.kind == "f":
+        return -np.inf, np.inf
+    limits = np.iinfo(dtype)
+    return float(limits.min), float(limits.max)
+
+
+def find_text(payload: bytes, key: str) -> str:
+    """Return the text of the first record ``key``, however deep it is nested; empty without one.
+
+    Raises:
+        GpmfError: if a record reaches beyond its parent.
+    """
+    for record in _walk(payload):
+        if record.key == key:
+            return record.text()
+        if not record.kind and (found := find_text(record.data, key)):
+            return found
+    return ""
 
 
 def _walk(data: bytes) -> Iterator[KlvRecord]:

@@ -18,6 +18,7 @@ from schemas.time import NS_PER_S
 __all__ = ["SENSORS", "GpmfPayload", "gpmf_faults", "read_payloads"]
 
 SENSORS: Final = ("ACCL", "GYRO")
+_NS_PER_US: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,8 @@ class GpmfPayload:
     """By sensor; a sensor without samples in this payload is left out."""
     numbers: Mapping[str, int]
     """By sensor, the running number of its first sample: by ``TSMP``, else by count."""
+    stamps_ns: Mapping[str, int]
+    """By sensor, its first sample's time on the camera's clock (``STMP``), where it has one."""
 
 
 @contextmanager
@@ -63,6 +66,7 @@ def read_payloads(path: Path) -> Iterator[GpmfPayload]:
         for pts_ns, data in _packets(container, track):
             streams: dict[str, GpmfStream] = {}
             numbers: dict[str, int] = {}
+            stamps_ns: dict[str, int] = {}
             for stream in read_streams(data):
                 for key in SENSORS:
                     if key in streams or key not in stream.records:
@@ -72,7 +76,9 @@ def read_payloads(path: Path) -> Iterator[GpmfPayload]:
                     following[key] = number + count
                     if count:
                         streams[key], numbers[key] = stream, number
-            yield GpmfPayload(pts_ns=pts_ns, streams=streams, numbers=numbers)
+                        if "STMP" in stream.records:
+                            stamps_ns[key] = _stamp_ns(stream, key)
+            yield GpmfPayload(pts_ns=pts_ns, streams=streams, numbers=numbers, stamps_ns=stamps_ns)
 
 
 def _first_number(stream: GpmfStream, key: str, *, following: int) -> int:
@@ -88,6 +94,13 @@ def _first_number(stream: GpmfStream, key: str, *, following: int) -> int:
             f"{following} and {stream.records[key].repeat} more"
         )
     return number
+
+
+def _stamp_ns(stream: GpmfStream, key: str) -> int:
+    stamp = stream.records["STMP"].numbers()
+    if stamp.size != 1:
+        raise GpmfError(f"STMP of {key} must be one number, got {stamp.size}")
+    return int(stamp[0, 0]) * _NS_PER_US
 
 
 def _find_track(container: InputContainer, *, path: Path) -> Stream:

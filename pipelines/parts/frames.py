@@ -1,6 +1,6 @@
 """The frames part: one embedding a grid frame of a take, made in one pass over the video."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ import pyarrow as pa
 from pipelines.config import VideoConfig
 from pipelines.encoders.base import FrozenEncoder
 from pipelines.parts.store import PartStore
-from pipelines.video.decode import VideoReader, open_video
+from pipelines.video.chapters import ChapteredReader, open_chapters
+from pipelines.video.decode import VideoReader
 from pipelines.video.grid import match_frames
 from pipelines.video.motion import GREY_HEIGHT, GREY_WIDTH, image_shifts, small_grey
 from pipelines.video.thumbnail import encode_thumbnail
@@ -25,32 +26,34 @@ def write_frames_part(
     parts: PartStore,
     key: str,
     *,
-    path: Path,
+    paths: Sequence[Path],
     span: Interval,
     config: VideoConfig,
     encoder: FrozenEncoder,
+    motion: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Decode a take's grid frames once, embed them and write the part.
 
     A grid time without a frame within the tolerance has no row. Image motion is null in the first
-    row, after a missing grid time, and in pictures too small to tell it (below 160 x 90). A
-    thumbnail stands in the first row of each second.
+    row, after a missing grid time, and in pictures too small to tell it (below 160 x 90), or
+    everywhere if it is not asked for. A thumbnail stands in the first row of each second.
 
     Args:
         parts: where the part goes.
         key: of the part.
-        path: video file.
+        paths: video files of one recording, in order; mostly one.
         span: of the take, on its clock.
         config: grid step, tolerance and decoder.
         encoder: frozen encoder.
+        motion: whether image motion is measured.
         progress: told (rows done, rows in all) after every batch.
 
     Raises:
-        TakeError: ``video_undecodable``, ``video_frames_missing`` if no grid time has a frame, or
+        TakeError: as ``open_chapters``, ``video_frames_missing`` if no grid time has a frame, or
             as ``to_embedding_column``.
     """
-    video = open_video(path, decoder=config.decoder)
+    video = open_chapters(paths, decoder=config.decoder)
     grid = grid_ns(span, step_ns=config.step_ns)
     matched = match_frames(video.pts_ns, grid=grid, tolerance_ns=config.tolerance_ns)
     found = matched >= 0
@@ -58,7 +61,7 @@ def write_frames_part(
         raise TakeError(
             "video_frames_missing",
             f"some of the {len(grid)} grid times must have a frame within {config.tolerance_ms} ms,"
-            f" none has [{path.name}]",
+            f" none has [{video.path.name}]",
         )
     schema = frames_part_schema(encoder.spec.video_dim)
     batches = _batches(
@@ -67,6 +70,7 @@ def write_frames_part(
         matched=matched[found],
         step_ns=config.step_ns,
         encoder=encoder,
+        motion=motion,
         schema=schema,
         progress=progress,
     )
@@ -96,12 +100,13 @@ def to_embedding_column(embeddings: npt.NDArray[np.float32], *, place: str) -> p
 
 
 def _batches(
-    video: VideoReader,
+    video: VideoReader | ChapteredReader,
     *,
     t_ns: npt.NDArray[np.int64],
     matched: npt.NDArray[np.int64],
     step_ns: int,
     encoder: FrozenEncoder,
+    motion: bool,
     schema: pa.Schema,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[pa.RecordBatch]:
@@ -114,7 +119,7 @@ def _batches(
         end = int(np.searchsorted(row_of, last_frame))
         rows = row_of[row:end] - first_frame
         times = t_ns[row:end]
-        greys = _grey(frames)[rows]
+        greys = _grey(frames, motion=motion)[rows]
         before = np.array([times[0] if last_t_ns is None else last_t_ns, *times[:-1]])
         jpegs = [
             encode_thumbnail(frames[i]) if starts else None
@@ -138,8 +143,8 @@ def _batches(
             progress(row, len(t_ns))
 
 
-def _grey(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    if frames.shape[1] < GREY_HEIGHT or frames.shape[2] < GREY_WIDTH:
+def _grey(frames: npt.NDArray[np.uint8], *, motion: bool) -> npt.NDArray[np.float32]:
+    if not motion or frames.shape[1] < GREY_HEIGHT or frames.shape[2] < GREY_WIDTH:
         return np.full((len(frames), GREY_HEIGHT, GREY_WIDTH), np.nan, dtype=np.float32)
     return small_grey(frames)
 

@@ -1,15 +1,17 @@
 """The imu part: a take's IMU on the grid of its clock, streamed to disk block by block."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.config import ImuConfig
 from pipelines.datasets.base import ImuRecording
 from pipelines.imu.resample import ResampledBlock, design_low_pass, resample_runs
+from pipelines.imu.sample_counts import COUNT_COLUMNS, SampleCounter
 from pipelines.parts.store import PartStore
 from schemas.errors import TakeError
 from schemas.imu import IMU_PART_SCHEMA
@@ -38,16 +40,18 @@ def write_imu_part(
         TakeError: ``imu_missing`` if not one grid point is valid; whatever the runs raise.
         UsageError: if filter or gap settings cannot work.
     """
+    max_gap_ns = config.max_gap_ms * NS_PER_MS
+    counter = SampleCounter(span=span, step_ns=config.step_ns, max_gap_ns=max_gap_ns)
     blocks = resample_runs(
-        recording.runs,
+        counter.watch(recording.runs),
         span=span,
         low_pass=design_low_pass(step_ns=config.step_ns, cutoff_hz=config.cutoff_hz),
-        max_gap_ns=config.max_gap_ms * NS_PER_MS,
+        max_gap_ns=max_gap_ns,
         block_ns=config.block_s * NS_PER_S,
     )
     # Spilled first: what the runs say of themselves is whole only once they have been read.
     with tempfile.TemporaryFile() as spill:
-        if _spill(spill, blocks) == 0:
+        if _spill(spill, blocks, counter=counter) == 0:
             raise TakeError(
                 "imu_missing",
                 f"IMU stream {recording.stream} must have samples within the take, got none "
@@ -69,13 +73,13 @@ def write_imu_part(
         )
 
 
-def _spill(file: BinaryIO, blocks: Iterator[ResampledBlock]) -> int:
+def _spill(file: BinaryIO, blocks: Iterator[ResampledBlock], *, counter: SampleCounter) -> int:
     """Write the blocks as Arrow batches; return how many grid points are valid."""
     valid = 0
     with pa.ipc.new_stream(file, IMU_PART_SCHEMA) as writer:
         for block in blocks:
             valid += int(block.valid.sum())
-            writer.write_batch(_batch(block))
+            writer.write_batch(_batch(block, counts=counter.give(len(block.t_ns))))
     return valid
 
 
@@ -84,9 +88,12 @@ def _read_spilled(file: BinaryIO) -> Iterator[pa.RecordBatch]:
         yield from reader
 
 
-def _batch(block: ResampledBlock) -> pa.RecordBatch:
+def _batch(
+    block: ResampledBlock, *, counts: Mapping[str, npt.NDArray[np.generic]]
+) -> pa.RecordBatch:
     channels = block.values.astype(np.float32).T
-    columns = [block.t_ns, *channels, block.gap_ns, block.valid]
+    recorded = [counts[name] for name in COUNT_COLUMNS]
+    columns = [block.t_ns, *channels, block.gap_ns, block.valid, *recorded]
     return pa.RecordBatch.from_arrays(
         [pa.array(np.ascontiguousarray(column)) for column in columns], schema=IMU_PART_SCHEMA
     )

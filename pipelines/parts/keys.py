@@ -17,20 +17,24 @@ __all__ = [
     "FRAMES_PART_VERSION",
     "IMU_PART_VERSION",
     "PART_VERSIONS",
+    "RAW_IMU_PART_VERSION",
     "TEXT_PART_VERSION",
     "frames_key",
     "imu_key",
+    "raw_imu_key",
     "read_source",
     "take_path",
     "text_key",
 ]
 
 # Raised by hand when a part's output changes; golden-output tests tell when that is.
-IMU_PART_VERSION: Final = 1
+IMU_PART_VERSION: Final = 2
+RAW_IMU_PART_VERSION: Final = 1
 FRAMES_PART_VERSION: Final = 1
 TEXT_PART_VERSION: Final = 1
 PART_VERSIONS: Final = {
     "imu": IMU_PART_VERSION,
+    "raw_imu": RAW_IMU_PART_VERSION,
     "frames": FRAMES_PART_VERSION,
     "text": TEXT_PART_VERSION,
 }
@@ -89,11 +93,25 @@ def _clock_fields(config: PrepConfig, take: Take) -> dict[str, Any]:
     }
 
 
+def _encoder_fields(encoder: EmbeddingSpec) -> dict[str, Any]:
+    # Frames are pooled when a version is published: the parts hold them one by one.
+    return encoder.model_dump(mode="json", exclude={"pooling", "pooling_sha256"})
+
+
 def imu_key(sources: Sequence[SourceEntry], *, config: PrepConfig, take: Take) -> str:
     """Return the key of a take's imu part; ``sources`` are its IMU, clock and video files."""
     imu: ImuConfig = config.imu
-    fields = imu.model_dump(mode="json", exclude={"block_s"})
+    # Windows resampled one by one come from the raw imu part; this one is the same either way.
+    fields = imu.model_dump(mode="json", exclude={"block_s", "resampling"})
     return _key("imu", sources, {**_clock_fields(config, take), "imu": fields})
+
+
+def raw_imu_key(sources: Sequence[SourceEntry], *, config: PrepConfig, take: Take) -> str:
+    """Return the key of a take's raw imu part; ``sources`` are its IMU, clock and video files."""
+    fields = config.imu.model_dump(
+        mode="json", include={"stream", "accept_sensor_frame", "alignment"}
+    )
+    return _key("raw_imu", sources, {**_clock_fields(config, take), "imu": fields})
 
 
 def frames_key(
@@ -104,12 +122,13 @@ def frames_key(
     variant = take.video.variant if take.video is not None else None
     fields = {
         "video": {**video.model_dump(mode="json"), "variant": variant},
-        "encoder": encoder.model_dump(mode="json"),
+        "encoder": _encoder_fields(encoder),
+        "motion": config.audit.enabled,
     }
     return _key("frames", sources, fields)
 
 
 def text_key(text_sha256s: Sequence[str], *, encoder: EmbeddingSpec) -> str:
     """Return the key of a take's text part: its sorted unique sentences and the encoder."""
-    fields = {"texts": sorted(text_sha256s), "encoder": encoder.model_dump(mode="json")}
+    fields = {"texts": sorted(text_sha256s), "encoder": _encoder_fields(encoder)}
     return _key("text", [], fields)

@@ -17,7 +17,7 @@ from schemas.errors import StoreDamagedError
 
 __all__ = ["PartKind", "PartStore"]
 
-PartKind = Literal["imu", "frames", "text"]
+PartKind = Literal["imu", "raw_imu", "frames", "text"]
 
 _DIGEST = b"sha256"
 
@@ -99,7 +99,7 @@ class PartStore:
 @contextmanager
 def _open_part(path: Path, key: str) -> Iterator[pa.ipc.RecordBatchFileReader]:
     try:
-        with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+        with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as reader:
             if (reader.schema.metadata or {}).get(b"key") != key.encode():
                 raise StoreDamagedError(f"part must carry its own key {key} [{path}]")
             if reader.num_record_batches == 0:

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ from pipelines.report.svg import draw_sparkline
 from schemas.time import NS_PER_MS, NS_PER_S
 
 __all__ = ["show_example", "show_examples"]
+
+_NS_PER_US: Final = 1_000
+_WARNINGS: Final = {"ambiguous": "ambiguous sentence", "sync_suspect": "clocks suspect"}
 
 
 def show_examples(examples: Iterable[Html]) -> Html:
@@ -28,6 +31,8 @@ def show_example(example: Example, *, channels: Sequence[str], units: Sequence[s
     tags = [row["label"] or "no label", row["split"] or NO_SPLIT]
     if row["duplicate_index"]:
         tags.append(f"repeat {row['duplicate_index']}")
+    # Versions made before these columns have none of them.
+    tags += [words for name, words in _WARNINGS.items() if row.get(name)]
     if example.thumbnails:
         pictures = element(
             "div",
@@ -92,6 +97,10 @@ def _quality_line(row: Mapping[str, Any]) -> str:
         words.append(f"narration at {at_s:+.2f} s")
     if row["imu_gap_ns"] is not None:
         words.append(f"longest IMU gap {row['imu_gap_ns'] / NS_PER_MS:.1f} ms")
+    if row.get("imu_jitter_ns") is not None:
+        words.append(f"jitter {row['imu_jitter_ns'] / _NS_PER_US:.1f} us")
+    if row.get("imu_still_share") is not None:
+        words.append(f"still for {row['imu_still_share']:.0%}")
     if row["frames"] is not None:
         words.append(f"{row['frames']} frames")
     if row["frame_error_ns"] is not None:

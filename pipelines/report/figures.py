@@ -15,8 +15,8 @@ import polars as pl
 from matplotlib.figure import Figure
 from PIL import Image
 
+from pipelines.parts.motion_trace import MotionTrace, read_motion_trace
 from pipelines.parts.store import PartStore
-from pipelines.report.alignment import MotionTrace, read_motion_trace
 from pipelines.report.examples import Example, read_examples
 from pipelines.report.motion_fit import fit_motion, r2_by_lag
 from pipelines.report.quality import NO_SPLIT, choose_examples, count_labels, summarise_takes

@@ -14,17 +14,16 @@ from pipelines.report.examples import read_examples
 from pipelines.report.markup import Html, element, join
 from pipelines.report.quality import (
     choose_examples,
-    count_bins,
     count_labels,
     spread_rows,
     summarise_column,
     summarise_takes,
     summarise_version,
 )
+from pipelines.report.quality_section import show_quality
 from pipelines.report.sections import (
     section,
     show_alignment,
-    show_bins,
     show_funnel,
     show_labels,
     show_making,
@@ -41,9 +40,6 @@ from schemas.time import NS_PER_MS
 
 __all__ = ["write_report"]
 
-_GAP_EDGES_MS: Final = (0, 2, 5, 10, 20, 50, 100)
-_OVERLAP_EDGES: Final = (0, 1, 2, 3, 5, 10, 20)
-_TOKEN_EDGES: Final = (0, 8, 12, 16, 24, 32, 48)
 # The page may show its own style and its own pictures, and fetch or run nothing.
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -81,7 +77,10 @@ def write_report(
     manifest = read_manifest(store, version)
     run = _read_run(folder)
     segments = pl.scan_parquet(folder / SEGMENTS)
-    overview = summarise_version(segments, max_tokens=manifest.encoder.max_tokens)
+    encoder = manifest.encoder
+    overview = summarise_version(
+        segments, max_tokens=encoder.max_tokens if encoder is not None else None
+    )
     quarantine = pl.scan_parquet(folder / QUARANTINE)
     held = int(quarantine.select(pl.len()).collect().item())
     listed = segments.with_row_index("row").filter(
@@ -108,7 +107,7 @@ def write_report(
                 limit=rows,
             ),
         ),
-        ("quality", "Quality", _show_quality(segments, manifest=manifest)),
+        ("quality", "Quality", show_quality(segments, manifest=manifest)),
         (
             "examples",
             "Examples",
@@ -130,7 +129,7 @@ def write_report(
         _page(
             f"{manifest.dataset} {version}",
             show_overview(overview, manifest=manifest),
-            warning=manifest.encoder.meaning,
+            warning=encoder.meaning if encoder is not None else None,
             sections=sections,
         ).encode(),
     )
@@ -146,42 +145,6 @@ def _read_run(folder: Path) -> Mapping[str, Any]:
 def _find_parts(store: Path, run: Mapping[str, Any]) -> Path | None:
     named = [Path(run["parts_uri"])] if run.get("parts_uri") else []
     return next((path for path in (*named, store / "parts") if path.is_dir()), None)
-
-
-def _show_quality(segments: pl.LazyFrame, *, manifest: Manifest) -> Html:
-    gaps = count_bins(
-        segments, column="imu_gap_ns", edges=[edge * NS_PER_MS for edge in _GAP_EDGES_MS]
-    )
-    overlaps = count_bins(segments, column="overlaps", edges=_OVERLAP_EDGES)
-    longest = manifest.encoder.max_tokens
-    tokens = count_bins(
-        segments,
-        column="tokens",
-        edges=[*(edge for edge in _TOKEN_EDGES if edge <= longest), longest + 1],
-    )
-    overview = summarise_version(segments, max_tokens=longest)
-    return element(
-        "div",
-        show_bins(
-            "Longest IMU gap in a segment",
-            gaps,
-            unit="ms",
-            scale=NS_PER_MS,
-            remark="Time between the recorded samples that a window rests on.",
-        ),
-        show_bins(
-            "Other segments of the take that a segment meets",
-            overlaps,
-            remark=f"{overview.shared_windows:,} rows share their exact window with another row; "
-            f"{overview.repeats:,} repeat window, source and sentence.",
-        ),
-        show_bins(
-            "Tokens of a sentence",
-            tokens,
-            remark=f"The encoder reads {longest}; {overview.truncated:,} sentences are cut.",
-        ),
-        class_="pair",
-    )
 
 
 def _show_examples(

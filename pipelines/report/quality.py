@@ -29,6 +29,8 @@ NO_SPLIT: Final = "no split"
 """Column of `count_labels` for rows without a split."""
 
 _NS_PER_HOUR: Final = 3600 * NS_PER_S
+# Versions made before these columns have none of them.
+_LATER: Final = ("take_lag_confidence", "take_lag_drift_ns", "sync_suspect", "imu_correction_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class Overview:
 class Bins:
     """A histogram: ``counts[i]`` values in ``[edges[i], edges[i + 1])``, the last one open."""
 
-    edges: tuple[int, ...]
+    edges: tuple[float, ...]
     counts: tuple[int, ...]
     unknown: int
     """Rows without a value."""
@@ -77,13 +79,14 @@ class Spread:
     largest: float | None
 
 
-def summarise_version(segments: pl.LazyFrame, *, max_tokens: int) -> Overview:
+def summarise_version(segments: pl.LazyFrame, *, max_tokens: int | None) -> Overview:
     """Return the overview of a segment table.
 
     Args:
         segments: columns of the segment table, in any order of rows.
-        max_tokens: longest sentence the encoder takes.
+        max_tokens: longest sentence the encoder takes; None without an encoder.
     """
+    longer = pl.col("tokens") > max_tokens if max_tokens is not None else pl.lit(value=False)
     counts = segments.select(
         segments=pl.len(),
         takes=pl.col("take_uid").n_unique(),
@@ -94,7 +97,7 @@ def summarise_version(segments: pl.LazyFrame, *, max_tokens: int) -> Overview:
         with_text=pl.col("has_text").sum(),
         repeats=(pl.col("duplicate_index") > 0).sum(),
         shared_windows=(pl.col("same_window") > 0).sum(),
-        truncated=(pl.col("tokens") > max_tokens).sum(),
+        truncated=longer.sum(),
     )
     row = counts.collect().row(0, named=True)
     length_ns = int(row.pop("length_ns"))
@@ -146,17 +149,25 @@ def summarise_takes(segments: pl.LazyFrame) -> pl.DataFrame:
 
     Returns:
         One row a take: largest absolute lag first, takes whose lag cannot be told last; columns
-        ``take_uid``, ``take_name``, ``split``, ``segments``, ``lag_ms``, ``r2``,
-        ``frame_error_ms`` (largest), ``clock_uncertainty_ms`` (largest).
+        ``take_uid``, ``take_name``, ``split``, ``segments``, ``lag_ms``, ``r2``, ``confidence``,
+        ``drift_ms``, ``suspect``, ``corrected_ms``, ``frame_error_ms`` (largest),
+        ``clock_uncertainty_ms`` (largest). Null where the version has no such column.
     """
+    had = segments.collect_schema().names()
+    absent = [pl.lit(None, dtype=pl.Float64).alias(n) for n in _LATER if n not in had]
     return (
-        segments.group_by("take_uid")
+        segments.with_columns(absent)
+        .group_by("take_uid")
         .agg(
             pl.col("take_name").first(),
             pl.col("split").first(),
             pl.len().cast(pl.Int64).alias("segments"),
             (pl.col("take_lag_ns").first() / NS_PER_MS).alias("lag_ms"),
             pl.col("take_lag_r2").first().cast(pl.Float64).alias("r2"),
+            pl.col("take_lag_confidence").first().cast(pl.Float64).alias("confidence"),
+            (pl.col("take_lag_drift_ns").first() / NS_PER_MS).alias("drift_ms"),
+            pl.col("sync_suspect").first().cast(pl.Boolean).alias("suspect"),
+            (pl.col("imu_correction_ns").max() / NS_PER_MS).alias("corrected_ms"),
             (pl.col("frame_error_ns").max() / NS_PER_MS).alias("frame_error_ms"),
             (pl.col("clock_uncertainty_ns").max() / NS_PER_MS).alias("clock_uncertainty_ms"),
         )
@@ -165,7 +176,7 @@ def summarise_takes(segments: pl.LazyFrame) -> pl.DataFrame:
     )
 
 
-def count_bins(segments: pl.LazyFrame, *, column: str, edges: Sequence[int]) -> Bins:
+def count_bins(segments: pl.LazyFrame, *, column: str, edges: Sequence[float]) -> Bins:
     """Count a column's values between ``edges``; the last bin has no upper end.
 
     Raises:

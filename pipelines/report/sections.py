@@ -42,6 +42,14 @@ def show_overview(overview: Overview, *, manifest: Manifest) -> Html:
     takes_remark = f"{bad_takes:,} more quarantined" if bad_takes else "none quarantined"
     people = f"{overview.participants:,}" if overview.participants else "not known"
     length_s = manifest.imu.length_ns / NS_PER_S
+    embedded: list[tuple[str, object, str]] = []
+    made_by = ("encoder", "none", "IMU alone: no picture and no sentence was embedded")
+    if encoder is not None:
+        embedded = [
+            ("with video", f"{overview.with_video:,}", f"embedding of {encoder.video_dim}"),
+            ("with text", f"{overview.with_text:,}", f"embedding of {encoder.text_dim}"),
+        ]
+        made_by = ("encoder", encoder.name, f"{encoder.precision} on {encoder.device_kind}")
     return cards(
         [
             ("segments stored", f"{overview.segments:,}", f"of {counts.planned:,} planned"),
@@ -54,14 +62,13 @@ def show_overview(overview: Overview, *, manifest: Manifest) -> Html:
                 f"{overview.covered_hours:.2f}",
                 f"{overview.segment_hours:.2f} h of segments",
             ),
-            ("with video", f"{overview.with_video:,}", f"embedding of {encoder.video_dim}"),
-            ("with text", f"{overview.with_text:,}", f"embedding of {encoder.text_dim}"),
+            *embedded,
             (
                 "window",
                 f"{len(manifest.imu.channels)} x {manifest.imu.samples}",
                 f"{length_s:g} s at {manifest.imu.rate_hz} Hz",
             ),
-            ("encoder", encoder.name, f"{encoder.precision} on {encoder.device_kind}"),
+            made_by,
         ]
     )
 
@@ -118,11 +125,15 @@ def show_alignment(takes: pl.DataFrame, *, frame_error: Spread, limit: int) -> H
     """Show lags by take, worst first; takes the table of `quality.summarise_takes`."""
     known = takes.filter(pl.col("lag_ms").is_not_null())
     uncertain = takes.filter(pl.col("clock_uncertainty_ms") > 0).height
+    corrected = takes.filter(pl.col("corrected_ms").fill_null(0) != 0).height
     summary = cards(
         [
             ("takes measured", f"{known.height:,}", f"of {takes.height:,}"),
             ("median lag", _ms(known["lag_ms"].median()), "gyro behind picture"),
             ("largest lag", _ms(known["lag_ms"].abs().max()), "either way"),
+            ("largest drift", _ms(takes["drift_ms"].abs().max()), "from a take's start to its end"),
+            ("suspect", f"{takes.filter('suspect').height:,}", "takes beyond audit.suspect_ms"),
+            ("corrected", f"{corrected:,}", "takes whose IMU was moved by its lag"),
             (
                 "frame error",
                 _ms(frame_error.largest),
@@ -135,7 +146,10 @@ def show_alignment(takes: pl.DataFrame, *, frame_error: Spread, limit: int) -> H
         [
             row["take_name"],
             "cannot be told" if row["lag_ms"] is None else f"{row['lag_ms']:+.1f}",
+            None if row["drift_ms"] is None else f"{row['drift_ms']:+.0f}",
             None if row["r2"] is None else f"{row['r2']:.2f}",
+            None if row["confidence"] is None else f"{row['confidence']:.2f}",
+            "suspect" if row["suspect"] else None,
             None if row["frame_error_ms"] is None else f"{row['frame_error_ms']:.1f}",
             f"{row['clock_uncertainty_ms']:.1f}",
             row["split"] or NO_SPLIT,
@@ -146,7 +160,10 @@ def show_alignment(takes: pl.DataFrame, *, frame_error: Spread, limit: int) -> H
     head = [
         "take",
         "lag, ms",
+        "drift, ms",
         "R²",
+        "confidence",
+        "clocks",
         "frame error, ms",
         "clock uncertainty, ms",
         "split",
@@ -162,8 +179,9 @@ def show_alignment(takes: pl.DataFrame, *, frame_error: Spread, limit: int) -> H
             "p",
             "The lag is measured from the data alone: the turn rates are integrated between "
             "pictures and regressed on how far the picture moved; the shift in time that explains "
-            "most is the lag. A positive lag means that the gyro is late. It is reported, never "
-            "applied.",
+            "most is the lag. A positive lag means that the gyro is late. Confidence says how far "
+            "that lag stands out from all others, drift how much it grows over the take. Only "
+            "where audit.correct was on was the IMU moved by it.",
             class_="soft",
         ),
         summary,
@@ -183,13 +201,16 @@ def show_alignment(takes: pl.DataFrame, *, frame_error: Spread, limit: int) -> H
     return join(parts)
 
 
-def show_bins(title: str, bins: Bins, *, unit: str = "", scale: int = 1, remark: str = "") -> Html:
-    """Show a histogram of whole numbers.
+def show_bins(
+    title: str, bins: Bins, *, unit: str = "", scale: float = 1, remark: str = ""
+) -> Html:
+    """Show a histogram.
 
     Args:
         title: what is counted.
         bins: the histogram.
-        unit: of the edges once divided by ``scale``; empty for counts, whose bins read ``3 to 4``.
+        unit: of the edges once divided by ``scale``; empty for whole numbers, whose bins read
+            ``3 to 4``.
         scale: what the edges are divided by.
         remark: one sentence below the title.
     """

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ __all__ = [
     "MAX_MISSING_FRAMES",
     "PRESENT",
     "TEXT_EMPTY",
+    "Faults",
     "Filtered",
+    "drop_faulty",
     "filter_segments",
     "find_frame_faults",
     "find_imu_faults",
@@ -45,7 +47,7 @@ class Filtered:
     valid: npt.NDArray[np.bool_]
     """(N, 3) which modalities hold real data: imu, video, text."""
     drops: Mapping[str, int]
-    """Reason: segments, a segment counted once under its first reason in modality order."""
+    """Reason: segments, a segment counted once under the first that it fell for."""
 
 
 def find_imu_faults(
@@ -103,12 +105,15 @@ def filter_segments(faults: Mapping[Modality, Faults], *, required: Sequence[str
         required: modalities a stored segment must have.
     """
     valid = np.stack([faults[name] == PRESENT for name in MODALITIES], axis=1)
-    keep = np.ones(len(valid), np.bool_)
-    drops: Counter[str] = Counter()
+    filtered = Filtered(keep=np.ones(len(valid), np.bool_), valid=valid, drops={})
     for name in MODALITIES:
-        if name not in required:
-            continue
-        falls = keep & (faults[name] != PRESENT)
-        drops.update(faults[name][falls].tolist())
-        keep &= ~falls
-    return Filtered(keep=keep, valid=valid, drops=dict(drops))
+        if name in required:
+            filtered = drop_faulty(filtered, faults=faults[name])
+    return filtered
+
+
+def drop_faulty(filtered: Filtered, *, faults: Faults) -> Filtered:
+    """Drop those segments with a fault that are left, each under its own; (N,) ``faults``."""
+    falls = filtered.keep & (faults != PRESENT)
+    drops = Counter(filtered.drops) + Counter(faults[falls].tolist())
+    return replace(filtered, keep=filtered.keep & ~falls, drops=dict(drops))

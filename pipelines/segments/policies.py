@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipelines.config import SegmentsConfig
+from pipelines.config import SegmentsConfig, TextConfig
 from pipelines.segments.windows import TAKE_SHORTER, published_window, segment_around
 from schemas.manifest import Drop
 from schemas.narration import Narration
@@ -27,9 +27,12 @@ PLAN_COLUMNS: Mapping[str, pl.DataType] = {
     "text_raw": pl.String(),
     "text_source": pl.String(),
     "pass_uid": pl.String(),
+    "subject": pl.String(),
+    "visible": pl.Boolean(),
     "duplicate_index": pl.Int32(),
     "clock_uncertainty_ns": pl.Int64(),
 }
+_ANY_TEXT = TextConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ def plan_segments(
     span: Interval,
     clock_uncertainty_ns: int,
     config: SegmentsConfig,
+    text: TextConfig = _ANY_TEXT,
 ) -> TakePlan:
     """Return the take's planned segments: one a narration, or one a stride.
 
@@ -67,6 +71,8 @@ def plan_segments(
         span: of the take on its own clock.
         clock_uncertainty_ns: of the take clock, copied to every row.
         config: policy, length, step, stride and what becomes of duplicates.
+        text: whether sentences known to be of others, or of what cannot be seen, are dropped;
+            those of which it is not known stay.
     """
     drops: Counter[str] = Counter()
     placed: list[tuple[Interval, Narration | None]] = []
@@ -76,7 +82,9 @@ def plan_segments(
             drops[TAKE_SHORTER] += 1
     else:
         for narration in sorted(narrations, key=_narration_order):
-            window = _place(narration.narration_ns, span=span, config=config)
+            window = _refuse(narration, text=text) or _place(
+                narration.narration_ns, span=span, config=config
+            )
             if isinstance(window, Drop):
                 drops[window.reason] += 1
             else:
@@ -130,6 +138,14 @@ def _stride(span: Interval, *, config: SegmentsConfig) -> list[Interval]:
     return [Interval(start_ns, start_ns + config.length_ns) for start_ns in starts]
 
 
+def _refuse(narration: Narration, *, text: TextConfig) -> Drop | None:
+    if text.subjects == "wearer" and narration.subject == "other":
+        return Drop("narration_other_subject")
+    if text.visibility == "visible" and narration.visible is False:
+        return Drop("narration_not_visible")
+    return None
+
+
 def _place(t_ns: int, *, span: Interval, config: SegmentsConfig) -> Interval | Drop:
     if not span.contains(t_ns):
         return Drop("narration_outside_take")
@@ -165,6 +181,8 @@ def _rows(
             "text_raw": identity[7],
             "text_source": identity[4],
             "pass_uid": identity[5],
+            "subject": n.subject if n else None,
+            "visible": n.visible if n else None,
             "duplicate_index": duplicates[same],
             "clock_uncertainty_ns": clock_uncertainty_ns,
         }

@@ -19,10 +19,13 @@ def assign_splits(
     """Return each take's split by take_uid; None where it belongs to none.
 
     ``participant`` orders the participants by a hash of seed and name and gives each split its
-    share of them. ``custom`` follows the config's list; a take it does not name has no split.
-    Neither lets a participant into two splits. ``official`` follows the dataset and lets it
-    happen; ``find_shared_participants`` tells whom. A take whose participant is unknown stands for
-    a participant of its own.
+    share of them; with ``test_participants`` these are test, and the others are shared out between
+    train and val, by their shares alone. Named participants that the run does not hold are passed
+    over, as a part of a dataset may lack them, and a run of one participant does without the list;
+    but where none of several is named, the list is taken for a mistake. ``custom`` follows the
+    config's list; a take it does not name has no split. Neither lets a participant into two splits.
+    ``official`` follows the dataset and lets it happen; ``find_shared_participants`` tells whom. A
+    take whose participant is unknown stands for a participant of its own.
 
     Args:
         takes: every take of the run.
@@ -30,8 +33,9 @@ def assign_splits(
         official: take_uid to split, where the dataset says so.
 
     Raises:
-        UsageError: if a custom list is empty, names an unknown take, contradicts itself or shares
-            a participant between splits; or if the dataset has no official split.
+        UsageError: if test participants are none, or all, of several participants; if a custom
+            list is empty, names an unknown take, contradicts itself or shares a participant between
+            splits; or if the dataset has no official split.
     """
     if config.kind == "participant":
         return _by_participant(takes, config=config)
@@ -73,10 +77,43 @@ def _by_participant(takes: Sequence[Take], *, config: SplitConfig) -> dict[str, 
         {_participant_of(take) for take in takes},
         key=lambda name: sha256_hex(canonical_json([config.seed, name])),
     )
-    counts = _largest_remainder(len(names), shares=config.shares)
+    test = _find_test(names, config=config)
+    shares = config.shares
+    if test:
+        train, val, _ = config.shares
+        if train + val == 0:
+            raise UsageError("splits.shares must leave train or val a share, got none")
+        shares = (train / (train + val), val / (train + val), 0.0)
+    others = [name for name in names if name not in test]
+    counts = _largest_remainder(len(others), shares=shares)
     splits = [split for split, n in zip(SPLITS, counts, strict=True) for _ in range(n)]
-    by_name = dict(zip(names, splits, strict=True))
-    return {take.take_uid: by_name[_participant_of(take)] for take in takes}
+    by_name = {**dict(zip(others, splits, strict=True)), **dict.fromkeys(test, "test")}
+    assigned: dict[str, str | None] = {
+        take.take_uid: by_name[_participant_of(take)] for take in takes
+    }
+    shared = find_shared_participants((_participant_of(t), assigned[t.take_uid]) for t in takes)
+    assert not shared, f"participants in two splits: {shared}"
+    return assigned
+
+
+def _find_test(names: Sequence[str], *, config: SplitConfig) -> set[str]:
+    """Return those of ``names`` that the config names, with or without the dataset before it."""
+    wanted = set(config.test_participants)
+    test = {name for name in names if name in wanted or name.partition(":")[2] in wanted}
+    # A share of one person is nobody: such a run is a trial, or a dataset's own default misses it.
+    if not wanted or len(names) == 1:
+        return set()
+    if not test:
+        raise UsageError(
+            f"splits.test_participants must name a participant of this run, got "
+            f"{_some(config.test_participants)} where there are {_some(sorted(names))}"
+        )
+    if len(test) == len(names):
+        raise UsageError(
+            f"splits.test_participants must leave a participant for train, got all of "
+            f"{_some(sorted(names))}"
+        )
+    return test
 
 
 def _largest_remainder(total: int, *, shares: Sequence[float]) -> list[int]:

@@ -11,7 +11,7 @@ from pipelines.stores.assemble import TakeRows
 from schemas.embedding import EmbeddingSpec
 from schemas.manifest import ArraySpec
 from schemas.modality import MODALITIES
-from schemas.store import ARRAY_NAMES, ROWS_PER_CHUNK
+from schemas.store import ROWS_PER_CHUNK
 
 __all__ = ["VersionArrays", "array_layout"]
 
@@ -19,13 +19,16 @@ _FILL: Final = {"imu": float("nan"), "video": float("nan"), "text": float("nan")
 
 
 def array_layout(
-    spec: ArraySpec, *, encoder: EmbeddingSpec
+    spec: ArraySpec, *, encoder: EmbeddingSpec | None
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return the dtype of each array and the shape of one row of it."""
+    """Return the dtype of each array and the shape of one row of it; without encoder two arrays."""
+    embeddings: dict[str, tuple[str, tuple[int, ...]]] = {}
+    if encoder is not None:
+        embeddings["video"] = ("float16", (encoder.video_dim,))
+        embeddings["text"] = ("float16", (encoder.text_dim,))
     return {
         "imu": ("float32", (len(spec.channels), spec.samples)),
-        "video": ("float16", (encoder.video_dim,)),
-        "text": ("float16", (encoder.text_dim,)),
+        **embeddings,
         "valid": ("bool", (len(MODALITIES),)),
     }
 
@@ -33,7 +36,7 @@ def array_layout(
 class VersionArrays:
     """Writer of a new arrays group: Zarr v3, little-endian, uncompressed, every chunk written."""
 
-    def __init__(self, path: Path, *, spec: ArraySpec, encoder: EmbeddingSpec) -> None:
+    def __init__(self, path: Path, *, spec: ArraySpec, encoder: EmbeddingSpec | None) -> None:
         self._rows = 0
         self._filled = 0
         self._buffers: dict[str, Any] = {}
@@ -59,10 +62,14 @@ class VersionArrays:
         while low < len(take):
             high = min(len(take), low + ROWS_PER_CHUNK - self._filled)
             here = slice(self._filled, self._filled + high - low)
-            self._buffers["imu"][here] = take.imu_block(low, high)
-            self._buffers["video"][here] = take.video[low:high]
-            self._buffers["text"][here] = take.text[low:high]
-            self._buffers["valid"][here] = take.valid[low:high]
+            block = {
+                "imu": take.imu_block(low, high),
+                "video": take.video[low:high],
+                "text": take.text[low:high],
+                "valid": take.valid[low:high],
+            }
+            for name, buffer in self._buffers.items():
+                buffer[here] = block[name]
             self._filled += high - low
             low = high
             if self._filled == ROWS_PER_CHUNK:
@@ -72,8 +79,8 @@ class VersionArrays:
         if self._filled == 0:
             return
         rows = self._rows + self._filled
-        for name in ARRAY_NAMES:
-            array, buffer = self._arrays[name], self._buffers[name]
+        for name, buffer in self._buffers.items():
+            array = self._arrays[name]
             array.resize((rows, *buffer.shape[1:]))
             array[self._rows : rows] = buffer[: self._filled]
         self._rows, self._filled = rows, 0

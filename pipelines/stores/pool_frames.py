@@ -1,4 +1,4 @@
-"""Mean embedding of each segment's grid frames, in one bounded pass over the frames part."""
+"""One embedding of each segment's grid frames, in one bounded pass over the frames part."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.encoders.base import FramePooler
 from schemas.errors import TakeError
 
 __all__ = ["PooledFrames", "pool_frames", "unit_rows"]
@@ -14,7 +15,7 @@ __all__ = ["PooledFrames", "pool_frames", "unit_rows"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PooledFrames:
-    """What N segments draw from a take's frames, and the take's picture motion."""
+    """What N segments draw from a take's frames."""
 
     video: npt.NDArray[np.float16]
     """(N, Dv) unit norm; zeros where a segment has no frame."""
@@ -22,10 +23,6 @@ class PooledFrames:
     """(N,) grid frames averaged."""
     error_ns: npt.NDArray[np.int64]
     """(N,) furthest of them from its grid time; 0 where there is none."""
-    motion_t_ns: npt.NDArray[np.int64]
-    """(M,) of the take's frames."""
-    motion: npt.NDArray[np.float64]
-    """(M, 2) picture shift since the frame before, NaN where unknown."""
     decoder: tuple[str | None, ...]
     """(N,) who decoded them, both names where PyAV took over in the middle."""
 
@@ -36,17 +33,20 @@ def pool_frames(
     start_ns: npt.NDArray[np.int64],
     end_ns: npt.NDArray[np.int64],
     dim: int,
+    pooler: FramePooler | None = None,
 ) -> PooledFrames:
-    """Average the raw embeddings of the frames in each ``[start_ns, end_ns)``, then normalise.
+    """Pool the raw embeddings of the frames in each ``[start_ns, end_ns)``, then normalise.
 
-    Every segment's sum is taken on its own, in float64 and in time order: its bits depend on its
-    own frames alone. Only the frames that some unfinished segment may still need are held.
+    Every segment is pooled on its own, by default as a mean in float64 and in time order: its bits
+    depend on its own frames alone. Only the frames that some unfinished segment may still need are
+    held.
 
     Args:
         batches: of the frames part, in time order.
         start_ns: (N,) ascending.
         end_ns: (N,) ascending.
         dim: Dv.
+        pooler: instead of the mean.
     """
     count = len(start_ns)
     video = np.zeros((count, dim), np.float64)
@@ -55,11 +55,10 @@ def pool_frames(
     t_ns = np.zeros(0, np.int64)
     late_ns = np.zeros(0, np.int64)
     rows = np.zeros((0, dim), np.float16)
-    motion_t_ns: list[npt.NDArray[np.int64]] = []
-    motion: list[npt.NDArray[np.float64]] = []
     decoder: list[str | None] = [None] * count
     names = np.zeros(0, np.str_)
     done = 0
+    pool = pooler if pooler is not None else _mean
 
     def finish(until: int) -> None:
         lows = np.searchsorted(t_ns, start_ns[done:until], side="left").tolist()
@@ -69,15 +68,14 @@ def pool_frames(
                 frames[i] = high - low
                 error_ns[i] = late_ns[low:high].max()
                 decoder[i] = "+".join(np.unique(names[low:high]).tolist())
-                video[i] = rows[low:high].sum(axis=0, dtype=np.float64) / (high - low)
+                # Several sentences on one window are neighbours here; a pooler may cost much.
+                again = i and start_ns[i] == start_ns[i - 1] and end_ns[i] == end_ns[i - 1]
+                video[i] = video[i - 1] if again else pool(rows[low:high])
 
     for batch in batches:
         grid = batch.column("t_ns").to_numpy()
         if len(grid) == 0:
             continue
-        motion_t_ns.append(grid)
-        shifts = [batch.column(name).to_numpy(zero_copy_only=False) for name in _MOTION]
-        motion.append(np.stack(shifts, axis=1).astype(np.float64))
         t_ns = np.concatenate([t_ns, grid])
         late_ns = np.concatenate([late_ns, np.abs(batch.column("pts_ns").to_numpy() - grid)])
         names = np.concatenate([names, np.array(batch.column("decoder").to_pylist(), np.str_)])
@@ -96,13 +94,13 @@ def pool_frames(
         video=unit_rows(video, present=frames > 0),
         frames=frames,
         error_ns=error_ns,
-        motion_t_ns=np.concatenate([np.zeros(0, np.int64), *motion_t_ns]),
-        motion=np.concatenate([np.zeros((0, 2)), *motion]),
         decoder=tuple(decoder),
     )
 
 
-_MOTION = ("motion_dx", "motion_dy")
+def _mean(frames: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
+    mean: npt.NDArray[np.float64] = frames.sum(axis=0, dtype=np.float64) / len(frames)
+    return mean
 
 
 def unit_rows(

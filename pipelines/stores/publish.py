@@ -18,6 +18,7 @@ from pipelines.stores.arrays import VersionArrays
 from pipelines.stores.assemble import TakeRows
 from pipelines.stores.files import file_sha256, write_atomic
 from pipelines.stores.masks import write_mask
+from pipelines.stores.quality_summary import summarise_quality
 from pipelines.stores.refs import write_tag
 from pipelines.stores.sealed import find_digest_problems, seal_run_record
 from pipelines.stores.tables import SegmentWriter, write_quarantine
@@ -63,7 +64,7 @@ def publish_version(
     *,
     rows: Iterable[TakeRows],
     config: PrepConfig,
-    encoder: EmbeddingSpec,
+    encoder: EmbeddingSpec | None,
     sources: Sequence[SourceEntry],
     quarantine: pa.Table,
     run: RunRecord,
@@ -83,7 +84,7 @@ def publish_version(
         store: folder of the store, made if absent.
         rows: takes in ascending take_uid.
         config: of the run; its identity goes into the manifest.
-        encoder: that made the embeddings.
+        encoder: that made the embeddings; None for a version of IMU alone.
         sources: files of the takes that were prepared, in any order.
         quarantine: ``QUARANTINE_SCHEMA``, in any order.
         run: what is known of the run; version, times, host and digests are filled in here.
@@ -109,7 +110,11 @@ def publish_version(
     try:
         counts = _write_rows(
             folder, rows=rows, arrays=arrays, encoder=encoder, progress=progress
-        ).finish(quarantine=quarantine, ignored=ignored or {})
+        ).finish(
+            quarantine=quarantine,
+            ignored=ignored or {},
+            may_share=config.splits.kind == "official",
+        )
         if counts.stored == 0:
             raise PrimusError(
                 f"at least one segment must be stored, got planned {counts.planned}, "
@@ -124,6 +129,7 @@ def publish_version(
             part_versions=dict(PART_VERSIONS),
             imu=arrays,
             counts=counts,
+            quality=summarise_quality(folder / SEGMENTS),
             objects=_seal(folder),
         )
         identity = manifest.model_dump(mode="json")
@@ -155,10 +161,10 @@ def _write_rows(
     *,
     rows: Iterable[TakeRows],
     arrays: ArraySpec,
-    encoder: EmbeddingSpec,
+    encoder: EmbeddingSpec | None,
     progress: Callable[[int], None] | None,
 ) -> VersionTally:
-    tally = VersionTally()
+    tally = VersionTally(max_tokens=encoder.max_tokens if encoder is not None else None)
     before = ""
     with (
         VersionArrays(folder / ARRAYS, spec=arrays, encoder=encoder) as zarrs,

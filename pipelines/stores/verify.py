@@ -18,7 +18,6 @@ from schemas.manifest import QUARANTINE_SCHEMA, Manifest
 from schemas.modality import MODALITIES
 from schemas.segment import SEGMENT_FIRST_COLUMNS, SEGMENT_SCHEMA, SEGMENT_SORT
 from schemas.store import (
-    ARRAY_NAMES,
     ARRAYS,
     MANIFEST,
     QUARANTINE,
@@ -57,7 +56,7 @@ def verify_version(
     problems += _count_problems(manifest)
     problems += _content(QUARANTINE, partial(_quarantine_problems, folder, manifest))
     problems += _content(SEGMENTS, partial(_table_problems, folder, manifest))
-    for name in ARRAY_NAMES:
+    for name in array_layout(manifest.imu, encoder=manifest.encoder):
         problems += _content(
             f"{ARRAYS}/{name}", partial(_layout_problems, folder, manifest, name=name)
         )
@@ -179,13 +178,17 @@ def _block_problems(
 ) -> Iterator[Problem]:
     for i, name in enumerate(MODALITIES):
         loc = f"{ARRAYS}/{name}"
-        block = group[name][low:high].reshape(high - low, -1)
         wrong = flags[:, i] != valid[:, i]
         if wrong.any():
             row = low + int(np.argmax(wrong))
             yield Problem(
                 f"{ARRAYS}/valid", f"must equal has_{name}, row {row} does not", f"has_{name}"
             )
+        if name not in group:
+            if valid[:, i].any():
+                yield Problem(loc, "must exist where rows have it, got no array", "missing")
+            continue
+        block = group[name][low:high].reshape(high - low, -1)
         finite = np.isfinite(block).all(axis=1)
         if not finite.all():
             yield Problem(

@@ -10,11 +10,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from pipelines.synthetic.truth import ImuStreamTruth, TakeTruth, imu_sample_ns, take_motion
+from pipelines.synthetic.truth import (
+    ImuStreamTruth,
+    TakeTruth,
+    drop_gap,
+    imu_sample_ns,
+    take_motion,
+)
 from pipelines.synthetic.vrs_writer import AriaImuBlock, AriaImuStream, write_aria_vrs
 
 __all__ = ["IMU_CALIBRATIONS", "ChipCalibration", "make_calib_json", "write_take_vrs"]
 
+_BACKWARD_NS: Final = 50_000_000
+# One sample in so many is NaN: the accelerometer's, and half way between them the gyroscope's.
+_NAN_EVERY: Final = 400
 _BLOCK_NS: Final = 20_000_000_000
 _ACCEL_NOISE_M_S2: Final = 0.06
 _GYRO_NOISE_RAD_S: Final = 0.006
@@ -83,7 +92,7 @@ def write_take_vrs(path: Path, *, take: TakeTruth) -> None:
     """Write the take's IMU-only VRS file, in blocks of time.
 
     The calibration's time offsets stand in the file as real units state them; the samples are
-    stamped on the device clock without any.
+    stamped on the device clock without any, but for the take's fault.
     """
     streams = [
         AriaImuStream(
@@ -159,8 +168,7 @@ def _blocks(take: TakeTruth) -> Iterator[list[AriaImuBlock]]:
         for number, stream in enumerate(take.imu):
             t_ns = _stamps_before(stream, first=done[number], end_ns=start_ns)
             done[number] += len(t_ns)
-            if take.imu_gap_ns is not None:
-                t_ns = t_ns[(t_ns < take.imu_gap_ns[0]) | (t_ns >= take.imu_gap_ns[1])]
+            t_ns = drop_gap(t_ns, take.imu_gap_ns)
             device = motion.imu((t_ns - take.origin_ns).astype(np.float64) / 1e9)
             device[:, :3] += (
                 rng.normal(0, _ACCEL_NOISE_M_S2, (len(t_ns), 3)) * take.participant.noise
@@ -168,7 +176,7 @@ def _blocks(take: TakeTruth) -> Iterator[list[AriaImuBlock]]:
             device[:, 3:] += (
                 rng.normal(0, _GYRO_NOISE_RAD_S, (len(t_ns), 3)) * take.participant.noise
             )
-            block.append(_as_recorded(stream, t_ns=t_ns, device=device))
+            block.append(_as_recorded(stream, take=take, t_ns=t_ns, device=device))
         yield block
 
 
@@ -179,11 +187,32 @@ def _stamps_before(stream: ImuStreamTruth, *, first: int, end_ns: int) -> npt.ND
 
 
 def _as_recorded(
-    stream: ImuStreamTruth, *, t_ns: npt.NDArray[np.int64], device: npt.NDArray[np.float64]
+    stream: ImuStreamTruth,
+    *,
+    take: TakeTruth,
+    t_ns: npt.NDArray[np.int64],
+    device: npt.NDArray[np.float64],
 ) -> AriaImuBlock:
     chip = IMU_CALIBRATIONS[stream.label]
     device_from_imu = Rotation.from_quat(chip.quaternion_wxyz, scalar_first=True).as_matrix()
     # Rows: (R.T @ v) is v @ R; then the chip's own matrix and bias.
     accel = device[:, :3] @ device_from_imu @ np.transpose(chip.accel_matrix) + chip.accel_bias
     gyro = device[:, 3:] @ device_from_imu @ np.transpose(chip.gyro_matrix) + chip.gyro_bias
-    return AriaImuBlock(instance=stream.instance, t_ns=t_ns, accel_m_s2=accel, gyro_rad_s=gyro)
+    if take.fault == "imu_nan":
+        # Numbered by the stamps: however the take is cut into blocks, the same samples.
+        lost = (
+            np.rint((t_ns - stream.first_ns) * stream.rate_hz / 1e9).astype(np.int64) % _NAN_EVERY
+        )
+        accel[lost == 0] = np.nan
+        gyro[lost == _NAN_EVERY // 2] = np.nan
+    stamps_ns = t_ns + take.imu_late_ns
+    if take.fault == "imu_backward":
+        middle_ns = take.origin_ns + round(take.frames * take.clock.period_ns / 2)
+        stamps_ns = np.where(t_ns < middle_ns, stamps_ns, stamps_ns - _BACKWARD_NS)
+    return AriaImuBlock(
+        instance=stream.instance,
+        t_ns=t_ns,
+        accel_m_s2=accel,
+        gyro_rad_s=gyro,
+        stamps_ns=stamps_ns,
+    )

@@ -20,6 +20,7 @@ __all__ = [
     "make_physical_settings",
     "make_splits",
     "make_takes",
+    "take_folder",
     "write_timesync",
 ]
 
@@ -91,8 +92,15 @@ def make_splits(truth: DatasetTruth) -> Record:
     }
 
 
+def take_folder(take: TakeTruth) -> str:
+    """Return the take's folder by takes.json, relative to the dataset; it may escape from it."""
+    return f"{'../outside' if take.fault == 'path_escape' else 'takes'}/{take.take_name}"
+
+
 def write_timesync(path: Path, *, clock: CaptureClock) -> None:
     """Write a capture's ``timesync.csv``: one row an instant, all cameras side by side.
+
+    It ends after ``clock.rows_in_file`` rows where that is set.
 
     A column with an empty cell is written the way pandas writes it, as floats.
     """
@@ -124,7 +132,8 @@ def write_timesync(path: Path, *, clock: CaptureClock) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([name for name, _ in columns])
-        writer.writerows(zip(*[cells for _, cells in columns], strict=True))
+        written = slice(clock.rows_in_file)
+        writer.writerows(zip(*[cells[written] for _, cells in columns], strict=True))
 
 
 def _cells(values: npt.NDArray[np.int64], *, missing: npt.NDArray[np.bool_]) -> list[str]:
@@ -179,7 +188,7 @@ def _make_take(take: TakeTruth, *, capture: Record) -> Record:
     # As in the published files: exactly the rows of the take over 30.
     duration_s = (take.end_row - take.start_row) / _FPS
     return {
-        "root_dir": f"takes/{take.take_name}",
+        "root_dir": take_folder(take),
         "take_name": take.take_name,
         "take_uid": take.take_uid,
         "participant_uid": take.participant.participant_uid,

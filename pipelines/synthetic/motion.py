@@ -98,7 +98,10 @@ class Motion:
         self, t_s: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         angles, moves = _sum_sines(self._always, t_s)
+        first_s, last_s = (float(t_s.min()), float(t_s.max())) if len(t_s) else (0.0, 0.0)
         for number, sines in enumerate(self._fades):
+            if not self._meets(number, first_s, last_s):
+                continue
             weight, slope = self._weight(number, t_s)
             inside = np.flatnonzero(weight)
             part_angles, part_moves = _sum_sines(sines, t_s[inside])
@@ -107,6 +110,13 @@ class Motion:
             # The product rule keeps the gyroscope the exact derivative of the angles.
             moves[inside, :3] += slope[inside, None] * part_angles
         return angles, moves[:, :3], moves[:, 3:]
+
+    def _meets(self, number: int, first_s: float, last_s: float) -> bool:
+        # A take of hours has thousands of stretches, of which a block of instants meets a few.
+        stretch = self.stretches[number]
+        return (number == 0 or stretch.start_s - _FADE_S <= last_s) and (
+            number == len(self.stretches) - 1 or stretch.end_s + _FADE_S >= first_s
+        )
 
     def _weight(
         self, number: int, t_s: npt.NDArray[np.float64]

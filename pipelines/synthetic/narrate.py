@@ -14,6 +14,14 @@ __all__ = ["Annotations", "make_annotations"]
 
 _FPS: Final = 30
 _PASSES: Final = (1, 1, 2, 1, 3, 1, 2, 1)
+# Longer than the 77 tokens of CLIP's text encoder, whatever its tokenizer makes of it.
+_LONG: Final = "C " + " and then ".join(["turns the handle, looks at it, puts it back"] * 12) + "."
+_SCRIPTS: Final = (
+    "C \u5207\u756a\u8304\u3002",
+    "C \u0440\u0435\u0436\u0435\u0442 \u0445\u043b\u0435\u0431.",
+    "C \u064a\u0641\u062a\u062d \u0627\u0644\u0628\u0627\u0628.",
+    "C smiles \U0001f600\U0001f468\u200d\U0001f373.",
+)
 
 
 @dataclass(slots=True)
@@ -30,7 +38,7 @@ def make_annotations(truth: DatasetTruth, *, file_split: str) -> Annotations:
     Takes of the test split stand in the val file: Ego-Exo4D has no public test descriptions, and
     a dataset of a few takes is to have sentences for all of them. Rejected passes are empty, and
     come first now and then; one take's first pass has a sentence beyond the take's end; one list
-    belongs to a take that the dataset does not have.
+    belongs to a take that the dataset does not have. A take's fault is in its first pass.
 
     Args:
         truth: the dataset.
@@ -52,19 +60,59 @@ def make_annotations(truth: DatasetTruth, *, file_split: str) -> Annotations:
         if index % 8 == 0:
             end_s = take.frames / _FPS
             passes[0]["descriptions"].append(_describe("C leaves the room.", end_s + 3.5, rng=rng))
-            found.counts["beyond_end"] += 1
-        found.counts["accepted"] += sum(len(entry["descriptions"]) for entry in passes)
         if index % 5 == 1:
             passes.insert(0 if index % 2 else 1, _rejected_pass(take, rng=rng))
-            found.counts["rejected_passes"] += 1
+        if take.fault is not None:
+            passes = _spoil(take, passes)
+        if take.fault == "unknown_take":
+            passes_of[make_uid(take.seed, "unknown")] = passes[:1]
         passes_of[take.take_uid] = passes
         found.document["take_cam_id_map"][take.take_uid] = {"cam01": "cam01", "cam02": "cam02"}
     stranger = truth.takes[0]
     rng = np.random.default_rng([truth.seed, 10])
     unknown = _make_pass(stranger, number=99, rng=rng)
     passes_of[make_uid(truth.seed, "unknown", file_split)] = [unknown]
-    found.counts["unknown_take"] += len(unknown["descriptions"])
+    _count(found, truth=truth)
     return found
+
+
+def _count(found: Annotations, *, truth: DatasetTruth) -> None:
+    end_s = {take.take_uid: take.frames / _FPS for take in truth.takes}
+    for uid, passes in found.document["annotations"].items():
+        for entry in passes:
+            if uid not in end_s:
+                found.counts["unknown_take"] += len(entry["descriptions"])
+            elif entry["rejected"]:
+                found.counts["rejected_passes"] += 1
+            else:
+                stamps = [float(one["timestamp"]) for one in entry["descriptions"]]
+                found.counts["accepted"] += len(stamps)
+                found.counts["beyond_end"] += sum(t_s >= end_s[uid] for t_s in stamps)
+
+
+def _spoil(take: TakeTruth, passes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the take's passes with its fault, if that is one of the annotations."""
+    if take.fault == "passes_rejected":
+        return [
+            {**entry, "descriptions": [], "rejected": True, "reject_reason": "unusable"}
+            for entry in passes
+        ]
+    first = next(entry for entry in passes if not entry["rejected"])
+    said: list[dict[str, Any]] = first["descriptions"]
+    middle = len(said) // 2
+    if take.fault == "narration_outside":
+        said.insert(0, {**said[0], "text": "C enters the room.", "timestamp": -1.5})
+        said.append({**said[-1], "text": "C waves.", "timestamp": take.frames / _FPS + 2.5})
+    elif take.fault == "narration_duplicate":
+        said.insert(middle, dict(said[middle]))
+    elif take.fault == "text_empty":
+        said[middle]["text"] = ""
+    elif take.fault == "text_long":
+        said[middle]["text"] = _LONG
+    elif take.fault == "text_scripts":
+        for entry, text in zip(said, _SCRIPTS, strict=False):
+            entry["text"] = text
+    return passes
 
 
 def _make_pass(take: TakeTruth, *, number: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -6,25 +6,33 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.synthetic.activities import ACTIVITIES, SUB_ACTIONS
+from pipelines.synthetic.activities import ACTIVITIES
+from pipelines.synthetic.arguments import assign_faults, check_counts
+from pipelines.synthetic.faults import IMU_GAP_NS, IMU_LATE_NS, IMU_SHORT_NS
+from pipelines.synthetic.people import make_people, make_schedule, split_of
+from pipelines.synthetic.spoil_video import plan_frame_times
 from pipelines.synthetic.truth import (
     CaptureClock,
     DatasetTruth,
     ImuStreamTruth,
     ParticipantTruth,
-    SubActionTruth,
     TakeTruth,
 )
 from schemas.errors import UsageError
 
-__all__ = ["FAULTS", "SYNTHETIC_VERSION", "make_uid", "plan_dataset"]
+__all__ = [
+    "SYNTHETIC_VERSION",
+    "make_uid",
+    "plan_dataset",
+]
 
 # Raised when equal arguments come to give other bytes.
-SYNTHETIC_VERSION: Final = 1
-FAULTS: Final = ("vrs_missing", "no_calibration", "video_truncated", "imu_gap", "vrs_corrupt")
+SYNTHETIC_VERSION: Final = 2
 _FPS: Final = 30
 _TAKES_PER_CAPTURE: Final = 2
-_IMU_GAP_NS: Final = 400_000_000
+# imu_short needs takes that go on for longer than what it takes away.
+_IMU_SHORT_SECONDS: Final = 8
+_UNREADABLE_VIDEOS: Final = ("video_truncated", "video_empty", "video_audio_only")
 # Label, instance, true rate on the device clock, jitter: as measured on real recordings.
 _STREAMS: Final = (("imu-right", 1, 999.5, 60_000.0), ("imu-left", 2, 807.4, 0.0))
 
@@ -43,22 +51,18 @@ def plan_dataset(
     takes show every pair once. Faults are given to the last takes, one each, the first take last.
 
     Raises:
-        UsageError: for a number that cannot be, an unknown fault, or more faults than takes.
+        UsageError: for a number that cannot be, an unknown fault, more faults than takes, or takes
+            too short for their fault.
     """
-    if takes < 1 or participants < 1 or seconds < 1:
+    check_counts(takes=takes, participants=participants, seconds=seconds)
+    fault_of = assign_faults(faults, dataset="egoexo4d", takes=takes)
+    if "imu_short" in fault_of.values() and seconds < _IMU_SHORT_SECONDS:
         raise UsageError(
-            f"takes, participants and seconds must be at least 1, "
-            f"got {takes}, {participants}, {seconds}"
+            f"seconds must be at least {_IMU_SHORT_SECONDS} for imu_short, got {seconds}"
         )
-    unknown = sorted(set(faults) - set(FAULTS))
-    if unknown:
-        raise UsageError(f"faults must be among {', '.join(FAULTS)}, got {', '.join(unknown)}")
-    if len(faults) > takes:
-        raise UsageError(f"faults must be no more than takes={takes}, got {len(faults)}")
-    people = [_make_participant(number, seed=seed) for number in range(participants)]
+    people = make_people(participants, seed=seed)
     frames = round(seconds * _FPS)
     clocks: dict[tuple[int, int], CaptureClock] = {}
-    fault_of = {takes - 1 - number: fault for number, fault in enumerate(faults)}
     planned = []
     for index in range(takes):
         turn, activity = divmod(index, len(ACTIVITIES))
@@ -76,7 +80,7 @@ def plan_dataset(
                 activity=activity,
                 take_name=f"{name}_{place + 1}",
                 person=person,
-                split=_split_of(turn % participants, participants=participants, index=index),
+                split=split_of(turn % participants, participants=participants, index=index),
                 clock=clocks[activity, capture],
                 start_row=start_row,
                 frames=frames,
@@ -86,21 +90,6 @@ def plan_dataset(
             )
         )
     return DatasetTruth(seed=seed, seconds=seconds, takes=tuple(planned))
-
-
-def _make_participant(number: int, *, seed: int) -> ParticipantTruth:
-    rng = np.random.default_rng([seed, 3, number])
-    tilt = np.deg2rad(rng.uniform(-4, 4, 2))
-    return ParticipantTruth(
-        participant_uid=101 + number,
-        tempo=float(rng.uniform(0.94, 1.06)),
-        amplitude=float(rng.uniform(0.9, 1.1)),
-        noise=float(rng.uniform(0.7, 1.4)),
-        brightness=float(rng.uniform(-4, 4)),
-        hue_rad=float(rng.uniform(-0.1, 0.1)),
-        tilt_pitch_rad=float(tilt[0]),
-        tilt_roll_rad=float(tilt[1]),
-    )
 
 
 def _make_clock(name: str, *, rows: int, seed: int, rng: np.random.Generator) -> CaptureClock:
@@ -127,13 +116,6 @@ def _empty_rows(rows: int, *, rng: np.random.Generator) -> tuple[int, ...]:
     return tuple(sorted(empty))
 
 
-def _split_of(person: int, *, participants: int, index: int) -> str:
-    # By participant where there are enough of them; else the official split shares participants.
-    if participants >= 3:
-        return {participants - 1: "test", participants - 2: "val"}.get(person, "train")
-    return ("train", "val", "test")[index % 3]
-
-
 def _make_take(
     *,
     activity: int,
@@ -151,8 +133,20 @@ def _make_take(
     take_seed = int(rng.integers(2**31))
     origin_ns = clock.first_ns + round(start_row * clock.period_ns)
     end_ns = origin_ns + round(frames * clock.period_ns)
-    first_ns = origin_ns - round(rng.uniform(0.3, 1.5) * 1e9)
-    last_ns = end_ns + round(rng.uniform(0.3, 1.5) * 1e9)
+    late_ns = IMU_LATE_NS if fault == "imu_late" else 0
+    # Late stamps cover the take all the same: what they stand for began that much earlier.
+    first_ns = origin_ns - round(rng.uniform(0.3, 1.5) * 1e9) - late_ns
+    last_ns = end_ns + round(rng.uniform(0.3, 1.5) * 1e9) - late_ns
+    if fault == "imu_short":
+        last_ns = end_ns - IMU_SHORT_NS
+    if fault == "timesync_rows_missing":
+        # In a capture of its own: the takes around it keep their rows.
+        clock = clock.model_copy(
+            update={
+                "capture_name": f"{clock.capture_name}cut",
+                "rows_in_file": start_row + frames // 2,
+            }
+        )
     streams = []
     for label, instance, rate_hz, jitter_ns in _STREAMS:
         begin_ns = first_ns + int(rng.integers(0, 1_000_000))
@@ -183,25 +177,13 @@ def _make_take(
         end_row=start_row + frames + (1 - index % 2),
         k0=0,
         frames=frames,
-        frames_in_file=frames - max(2, frames // 10) if fault == "video_truncated" else frames,
+        frames_in_file=0
+        if fault in _UNREADABLE_VIDEOS
+        else len(plan_frame_times(fault, frames=frames, seed=take_seed)),
         origin_ns=origin_ns,
-        sub_actions=_schedule(frames / _FPS, rng=rng),
+        sub_actions=make_schedule(frames / _FPS, rng=rng),
         imu=tuple(streams),
-        imu_gap_ns=(gap_start_ns, gap_start_ns + _IMU_GAP_NS) if fault == "imu_gap" else None,
+        imu_late_ns=late_ns,
+        imu_gap_ns=(gap_start_ns, gap_start_ns + IMU_GAP_NS) if fault == "imu_gap" else None,
         fault=fault,
     )
-
-
-def _schedule(seconds: float, *, rng: np.random.Generator) -> tuple[SubActionTruth, ...]:
-    # Each lasts 4 to 9 s, none follows itself; a rest too short to stand alone joins the last.
-    parts: list[SubActionTruth] = []
-    start_s, previous = 0.0, -1
-    while start_s < seconds:
-        end_s = start_s + float(rng.uniform(4, 9))
-        if seconds - end_s < 4:
-            end_s = seconds
-        choices = [number for number in range(len(SUB_ACTIONS)) if number != previous]
-        previous = int(rng.choice(choices))
-        parts.append(SubActionTruth(sub_action=previous, start_s=start_s, end_s=end_s))
-        start_s = end_s
-    return tuple(parts)

@@ -1,10 +1,14 @@
 """What annotators would say: sentences with a vocabulary of their own for every sub-action."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-__all__ = ["VOCABULARY", "make_sentence"]
+from pipelines.synthetic.truth import SubActionTruth
+
+__all__ = ["VOCABULARY", "make_sentence", "make_sentences"]
 
 # [activity][sub-action] = (verbs, objects); indices as in ``activities``.
 VOCABULARY: Final[tuple[tuple[tuple[tuple[str, ...], tuple[str, ...]], ...], ...]] = (
@@ -66,6 +70,16 @@ _ADVERBS: Final = (
     " with her left hand",
     " carefully",
 )
+# By the fault's name: sentences that only it brings, at these seconds.
+_PLANTED: Final = {
+    "text_empty": ((1.0, ""),),
+    "text_long": ((1.0, "The person " + "turns and " * 60 + "stops."),),
+    "text_scripts": (
+        (1.0, "C は自転車を直す 🚲"),
+        (2.0, "Ц открывает дверь"),
+        (3.0, "ج يفتح الباب 🚪"),
+    ),
+}
 
 
 def make_sentence(activity: int, *, sub_action: int, rng: np.random.Generator) -> str:
@@ -79,3 +93,39 @@ def make_sentence(activity: int, *, sub_action: int, rng: np.random.Generator) -
     if slip < 0.02:
         return f"{text}\n"
     return text
+
+
+def make_sentences(
+    activity: int,
+    *,
+    schedule: Sequence[SubActionTruth],
+    first_s: float,
+    until_s: float,
+    seconds: float,
+    fault: str | None,
+    rng: np.random.Generator,
+) -> list[tuple[float, str]]:
+    """Return (second, raw sentence) of a take in time order, those of its fault last.
+
+    Args:
+        activity: index of the activity.
+        schedule: its sub-actions.
+        first_s: the earliest at which something is said; the first sentence comes by 1.5 s.
+        until_s: from here on nothing is said.
+        seconds: length of the take.
+        fault: of the take, if any.
+        rng: draws instants and words.
+    """
+    ends_s = [part.end_s for part in schedule[:-1]]
+    said: list[tuple[float, str]] = []
+    t_s = float(rng.uniform(first_s, 1.5))
+    while t_s < until_s:
+        action = schedule[bisect_right(ends_s, t_s)].sub_action
+        said.append((t_s, make_sentence(activity, sub_action=action, rng=rng)))
+        t_s += float(rng.uniform(1.0, 3.0))
+    said += _PLANTED.get(fault or "", ())
+    if fault == "narration_outside":
+        said += [(-1.0, "C comes in."), (seconds + 3.0, "C leaves the room.")]
+    elif fault == "narration_duplicate":
+        said.append(said[0])
+    return said

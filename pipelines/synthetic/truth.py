@@ -4,15 +4,16 @@ Everything follows in closed form from the numbers stored there, so a test can a
 motion at any instant without reading a sample or a frame.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from pipelines.synthetic.documents import ClosedModel, read_truth_file
 from pipelines.synthetic.motion import Motion, Stretch, Wearer, make_motion
-from schemas.errors import UsageError
 
 __all__ = [
     "FOCAL_PX_448",
@@ -20,9 +21,11 @@ __all__ = [
     "DatasetTruth",
     "ImuStreamTruth",
     "ParticipantTruth",
+    "Scene",
     "SubActionTruth",
     "TakeTruth",
     "camera_angles",
+    "drop_gap",
     "frame_device_ns",
     "imu_sample_ns",
     "imu_truth",
@@ -37,11 +40,7 @@ FOCAL_PX_448: Final = 240.0
 to the right) and of pitch (image y, down), and turns counter-clockwise by the roll."""
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ParticipantTruth(_Closed):
+class ParticipantTruth(ClosedModel):
     """How one participant differs from the next."""
 
     participant_uid: int
@@ -54,7 +53,7 @@ class ParticipantTruth(_Closed):
     tilt_roll_rad: float = Field(description="added to roll for gravity")
 
 
-class CaptureClock(_Closed):
+class CaptureClock(ClosedModel):
     """The stamps of one capture's timesync rows on the device clock."""
 
     capture_name: str
@@ -64,10 +63,13 @@ class CaptureClock(_Closed):
     jitter_ns: float = Field(description="standard deviation of a row's stamp")
     jitter_seed: int
     rows: int
+    rows_in_file: int | None = Field(
+        default=None, description="rows that timesync.csv holds, where it ends early"
+    )
     empty_rows: tuple[int, ...] = Field(description="rows whose RGB stamp is left empty")
 
 
-class SubActionTruth(_Closed):
+class SubActionTruth(ClosedModel):
     """One sub-action, on motion time: seconds since the device stamp ``origin_ns``."""
 
     sub_action: int
@@ -75,7 +77,7 @@ class SubActionTruth(_Closed):
     end_s: float
 
 
-class ImuStreamTruth(_Closed):
+class ImuStreamTruth(ClosedModel):
     """The stamps of one IMU stream, and what was left out of the file."""
 
     label: str
@@ -87,7 +89,27 @@ class ImuStreamTruth(_Closed):
     jitter_seed: int
 
 
-class TakeTruth(_Closed):
+class Scene(Protocol):
+    """What a take looks and moves like, whatever its files: every dataset's take truth is one."""
+
+    @property
+    def activity(self) -> int:
+        """Index of the activity."""
+
+    @property
+    def participant(self) -> ParticipantTruth:
+        """The person."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything drawn for this take."""
+
+    @property
+    def sub_actions(self) -> Sequence[SubActionTruth]:
+        """In time order, without gaps."""
+
+
+class TakeTruth(ClosedModel):
     """One take."""
 
     take_uid: str
@@ -103,17 +125,22 @@ class TakeTruth(_Closed):
     end_row: int = Field(description="timesync_end_idx")
     k0: int = Field(description="mp4 frame i is row start_row + k0 + i")
     frames: int = Field(description="frames the take has")
-    frames_in_file: int = Field(description="frames in the mp4; fewer where it was truncated")
+    frames_in_file: int = Field(
+        description="frames in the mp4; fewer where it is short, none where it cannot be read"
+    )
     origin_ns: int = Field(description="device time at which motion time is 0")
     sub_actions: tuple[SubActionTruth, ...]
     imu: tuple[ImuStreamTruth, ...]
     imu_gap_ns: tuple[int, int] | None = Field(
         default=None, description="device time [a, b) in which both streams have no samples"
     )
+    imu_late_ns: int = Field(
+        default=0, description="the file's IMU stamps are this much above the device time"
+    )
     fault: str | None = None
 
 
-class DatasetTruth(_Closed):
+class DatasetTruth(ClosedModel):
     """Everything a synthetic dataset was made from."""
 
     dataset: str = "egoexo4d"
@@ -133,16 +160,10 @@ def read_truth(root: Path) -> DatasetTruth:
     Raises:
         UsageError: if it is not there or is no truth file.
     """
-    path = root / "truth.json"
-    if not path.is_file():
-        raise UsageError(f"truth.json must lie in a synthetic dataset, got none [root={root}]")
-    try:
-        return DatasetTruth.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise UsageError(f"truth.json must fit its schema, got {error} [file={path}]") from error
+    return read_truth_file(root, DatasetTruth)
 
 
-def take_motion(take: TakeTruth) -> Motion:
+def take_motion(take: Scene) -> Motion:
     """Return the take's closed-form motion, on motion time."""
     person = take.participant
     return make_motion(
@@ -197,6 +218,11 @@ def imu_sample_ns(
     jitter = stream.jitter_ns * (2 * np.random.Generator(bits).random(count) - 1)
     offsets = np.rint(np.arange(first, first + count) * (1e9 / stream.rate_hz) + jitter)
     return stream.first_ns + offsets.astype(np.int64)
+
+
+def drop_gap(t_ns: npt.NDArray[np.int64], gap_ns: tuple[int, int] | None) -> npt.NDArray[np.int64]:
+    """Return the instants (N,) outside ``gap_ns``, half-open on their own clock."""
+    return t_ns if gap_ns is None else t_ns[(t_ns < gap_ns[0]) | (t_ns >= gap_ns[1])]
 
 
 def sub_action_at(take: TakeTruth, device_ns: int) -> int:

@@ -23,6 +23,8 @@ _FORMAT: Final = 2
 _STATE, _CONFIGURATION, _DATA, _TAGS = 1, 2, 3, 4
 _FILE_HEADER: Final = struct.Struct("<IIQIIqqqQQQII")
 _RECORD_HEADER: Final = struct.Struct("<IIiIdHBBI")
+# From the sample to its arrival in the recording.
+_ARRIVES_NS: Final = 2_000_000
 _DBL_MAX: Final = 1.7976931348623157e308
 
 _DATA_RECORD: Final = np.dtype(
@@ -113,11 +115,12 @@ class AriaImuBlock:
 
     Attributes:
         instance: the stream they belong to.
-        t_ns: (N,) int64, device clock, increasing.
+        t_ns: (N,) int64, device clock, increasing: the order of the records.
         accel_m_s2: (N, 3) raw, sensor frame; stored as float32.
         gyro_rad_s: (N, 3) raw, sensor frame; stored as float32.
         accel_valid: (N,) bool; None where all are valid.
         gyro_valid: (N,) bool; None where all are valid.
+        stamps_ns: (N,) int64 capture stamps inside the records; None where they are ``t_ns``.
     """
 
     instance: int
@@ -126,6 +129,7 @@ class AriaImuBlock:
     gyro_rad_s: npt.NDArray[np.floating]
     accel_valid: npt.NDArray[np.bool_] | None = None
     gyro_valid: npt.NDArray[np.bool_] | None = None
+    stamps_ns: npt.NDArray[np.int64] | None = None
 
 
 def write_aria_vrs(
@@ -186,12 +190,12 @@ def write_aria_vrs(
             records = _data_records(stretch, previous=previous)
             if not len(records):
                 continue
-            first_ns = int(records["capture_timestamp_ns"][0])
+            first_ns = int(_recorded_ns(records)[0])
             if last_ns is not None and first_ns < last_ns:
                 raise ValueError(
                     f"blocks must follow each other in time, got {first_ns} after {last_ns}"
                 )
-            last_ns = int(records["capture_timestamp_ns"][-1])
+            last_ns = int(_recorded_ns(records)[-1])
             previous = _DATA_RECORD.itemsize
             file.write(records.tobytes())
             index.write(_index_entries(records).tobytes())
@@ -207,25 +211,31 @@ def _data_records(stretch: Sequence[AriaImuBlock], *, previous: int) -> npt.NDAr
     for block in stretch:
         part = records[at : at + len(block.t_ns)]
         part["instance"] = block.instance
-        part["capture_timestamp_ns"] = block.t_ns
+        part["capture_timestamp_ns"] = block.t_ns if block.stamps_ns is None else block.stamps_ns
+        part["arrival_timestamp_ns"] = block.t_ns + _ARRIVES_NS
         part["accelerometer"] = block.accel_m_s2
         part["gyroscope"] = block.gyro_rad_s
         part["accelerometer_valid"] = True if block.accel_valid is None else block.accel_valid
         part["gyroscope_valid"] = True if block.gyro_valid is None else block.gyro_valid
         at += len(block.t_ns)
-    records = records[np.argsort(records["capture_timestamp_ns"], kind="stable")]
+    records = records[np.argsort(records["arrival_timestamp_ns"], kind="stable")]
     records["record_size"] = _DATA_RECORD.itemsize
     records["previous_size"] = _DATA_RECORD.itemsize
     records["previous_size"][:1] = previous
     records["type_id"] = _IMU_TYPE
     records["format_version"] = _FORMAT
-    records["timestamp"] = records["capture_timestamp_ns"] / 1e9
+    records["timestamp"] = _recorded_ns(records) / 1e9
     records["record_type"] = _DATA
     records["temperature_deg_c"] = np.nan
     records["capture_timestamp_in_processing_clock_domain_ns"] = -1
-    records["arrival_timestamp_ns"] = records["capture_timestamp_ns"] + 2_000_000
     records["processing_start_timestamp_ns"] = records["arrival_timestamp_ns"]
     return records
+
+
+def _recorded_ns(records: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    """Return ``t_ns`` of records, whatever their capture stamps say."""
+    recorded: npt.NDArray[np.int64] = records["arrival_timestamp_ns"] - _ARRIVES_NS
+    return recorded
 
 
 def _index_entries(records: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

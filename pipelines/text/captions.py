@@ -25,7 +25,7 @@ _SRT_TAG: Final = re.compile(r"</?\w[^>]*>|\{\\[^}]*\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cue:
-    """One timed sentence: half-open ``[start_ns, end_ns)`` on the clip's own clock."""
+    """One timed sentence: ``[start_ns, end_ns)`` on the clip's own clock, or an instant."""
 
     start_ns: int
     end_ns: int

@@ -62,8 +62,14 @@ def small_grey(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     rows = _area_weights(thinned.shape[1], GREY_HEIGHT)
     columns = _area_weights(thinned.shape[2], GREY_WIDTH)
     out = np.empty((len(frames), GREY_HEIGHT, GREY_WIDTH), dtype=np.float32)
+    # The same memory for all frames, and every third byte gathered before it is made a float:
+    # fresh memory and one step for both would cost as much as the averaging.
+    green = np.empty(thinned.shape[1:], dtype=np.uint8)
+    plane = np.empty(thinned.shape[1:], dtype=np.float32)
     for i, grey in enumerate(thinned):
-        out[i] = (columns @ (rows @ grey.astype(np.float32)).T).T
+        green[...] = grey
+        plane[...] = green
+        out[i] = (columns @ (rows @ plane).T).T
     return out
 
 
@@ -147,9 +153,11 @@ def image_shifts(greys: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         # Below this share of the strongest frequency, phase is rounding noise.
         floor = 1e-9 * size.max(axis=(1, 2), keepdims=True)
         keep = size > np.maximum(floor, np.float32(1e-12))
-        phase = np.divide(cross, size, out=np.zeros_like(cross), where=keep)
+        # One real division a frequency, in place: a complex one takes twice as long.
+        cross *= np.divide(np.float32(1), size, out=np.zeros_like(size), where=keep)
+        cross *= _spectral_weights()
         shape = (GREY_HEIGHT, GREY_WIDTH)
-        surfaces: npt.NDArray[np.float32] = fft.irfft2(phase * _spectral_weights(), s=shape)
+        surfaces: npt.NDArray[np.float32] = fft.irfft2(cross, s=shape)
         for i, surface in enumerate(surfaces):
             out[start + i] = _peak(surface)
     return out

@@ -1,14 +1,21 @@
 """What a video file's header says of it, without decoding a frame."""
 
+from array import array
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
+import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from pipelines.video.picture_stream import (
+    FrameIndex,
+    open_picture,
+    read_frame_index,
+    read_packets,
+    varies,
+)
 from schemas.errors import TakeError
 from schemas.time import NS_PER_S
 
@@ -20,13 +27,16 @@ class VideoProbe:
     """A video's size and timing by its container header.
 
     Attributes:
-        num_frames_from_header: frames; packets are counted where the header does not say.
-        rate: frames per second, exact.
+        num_frames_from_header: frames shown; packets are counted where the header does not list
+            them.
+        rate: frames per second, exact; the average where it varies.
         first_pts_ns: presentation time of the first frame, by the file's own clock.
         duration_ns: length of the stream; frames over rate where the header does not say.
         width: pixels.
         height: pixels.
         codec: such as ``h264``.
+        rate_varies: whether intervals between frames differ by more than a twentieth, by the
+            header's index; by the packets where it does not list every frame.
     """
 
     num_frames_from_header: int
@@ -36,40 +46,52 @@ class VideoProbe:
     width: int
     height: int
     codec: str
+    rate_varies: bool = False
 
 
 def probe_video(path: Path) -> VideoProbe:
     """Read a video file's header.
 
     Raises:
-        TakeError: ``video_unreadable`` if the file is no video, or says no rate or holds no frame.
+        TakeError: ``video_unreadable`` if the file is no video, is cut off, or says no rate or
+            holds no frame; ``video_stream_missing`` if it holds no picture, such as sound alone;
+            ``video_undecodable`` if the picture's codec is unknown.
     """
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise TakeError("video_unreadable", f"video must hold a video stream [{path}]")
-            return _probe(container, container.streams.video[0], path=path)
-    except (FFmpegError, OSError) as error:
-        raise TakeError(
-            "video_unreadable", f"video must be readable, got {error} [{path}]"
-        ) from error
+    with open_picture(path) as (container, stream):
+        return _probe(container, stream, path=path)
 
 
 def _probe(container: InputContainer, stream: VideoStream, *, path: Path) -> VideoProbe:
     rate = stream.average_rate or stream.guessed_rate
     if not rate or stream.time_base is None:
         raise TakeError("video_unreadable", f"video must say its frame rate [{path}]")
-    frames = stream.frames or sum(1 for packet in container.demux(stream) if packet.size)
-    if not frames:
+    index = read_frame_index(container, stream, path=path) or _count_packets(
+        container, stream, path=path
+    )
+    if not index.shown:
         raise TakeError("video_unreadable", f"video must hold a frame, got none [{path}]")
     tick = stream.time_base * NS_PER_S
-    length = stream.duration * tick if stream.duration else frames * NS_PER_S / rate
+    length = stream.duration * tick if stream.duration else index.shown * NS_PER_S / rate
     return VideoProbe(
-        num_frames_from_header=frames,
+        num_frames_from_header=index.shown,
         rate=Fraction(rate),
         first_pts_ns=round((stream.start_time or 0) * tick),
         duration_ns=round(length),
         width=stream.width,
         height=stream.height,
-        codec=stream.codec_context.name,
+        codec=stream.codec_context.codec.canonical_name,
+        rate_varies=varies(index.shortest, index.longest),
     )
+
+
+def _count_packets(container: InputContainer, stream: VideoStream, *, path: Path) -> FrameIndex:
+    """Return the same of a file without a whole index, by reading through it."""
+    times, stored, shown = array("q"), 0, 0
+    for packet in read_packets(container, stream, path=path):
+        stored += 1
+        shown += not packet.is_discard
+        if packet.pts is not None:
+            times.append(packet.pts)
+    intervals = np.diff(np.sort(np.frombuffer(times, dtype=np.int64)))
+    shortest, longest = (int(intervals.min()), int(intervals.max())) if len(intervals) else (0, 0)
+    return FrameIndex(stored=stored, shown=shown, shortest=shortest, longest=longest)

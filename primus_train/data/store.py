@@ -25,6 +25,7 @@ from schemas.manifest import Manifest
 from schemas.mask import MASK_SCHEMA, MaskRecord
 from schemas.segment import SEGMENT_FIRST_COLUMNS
 from schemas.store import (
+    ARRAY_NAMES,
     ARRAYS,
     ROWS_PER_CHUNK,
     SEGMENTS,
@@ -45,8 +46,9 @@ class StoreData:
         mask: the mask's record, None where none was asked for.
         manifest: what the version is.
         imu: (N, C, T) float32.
-        video: (N, Dv) float16, unit norm; zeros where ``valid`` is False.
-        text: (N, Dt) float16, unit norm; zeros where ``valid`` is False.
+        video: (N, Dv) float16, unit norm; zeros where ``valid`` is False; (N, 0) in a version of
+            IMU alone.
+        text: (N, Dt) float16, likewise.
         valid: (N, 3) bool [imu, video, text]: real data present and not hidden by the mask.
         table: the segment table.
     """
@@ -155,8 +157,9 @@ def open_store(ref: str, *, mask: str | None = None, verify: bool = True) -> Sto
     place = f"version={version}"
     arrays = {
         name: _read_array(group, name, rows=table.num_rows, place=place)
-        for name in ("imu", "video", "text", "valid")
+        for name in (("imu", "valid") if manifest.encoder is None else ARRAY_NAMES)
     }
+    nothing = torch.zeros((table.num_rows, 0), dtype=torch.float16)
     valid = arrays["valid"].numpy()
     has = np.stack(
         [
@@ -177,8 +180,8 @@ def open_store(ref: str, *, mask: str | None = None, verify: bool = True) -> Sto
         mask=record,
         manifest=manifest,
         imu=arrays["imu"],
-        video=arrays["video"],
-        text=arrays["text"],
+        video=arrays.get("video", nothing),
+        text=arrays.get("text", nothing),
         valid=torch.from_numpy(valid),
         table=table,
     )

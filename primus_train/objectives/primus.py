@@ -41,8 +41,8 @@ class PrimusObjective(nn.Module):
     Args:
         config: the run's config.
         channels: C of the windows.
-        video_width: Dv.
-        text_width: Dt.
+        video_width: Dv; 0 where the store has no video.
+        text_width: Dt; 0 where the store has no text.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class PrimusObjective(nn.Module):
         self.config = config.objective
         self.encoder = StackedRnn(channels=channels, gru_axis=config.encoder.gru_axis)
         widths = {"video": video_width, "text": text_width}
-        self.projections = nn.ModuleDict({name: _projection(w) for name, w in widths.items()})
+        self.projections = nn.ModuleDict({name: _projection(w) for name, w in widths.items() if w})
         self.temperature_unimodal = Temperature()
         self.temperature_multimodal = Temperature()
         self.bank: Bank | None = None

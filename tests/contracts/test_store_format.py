@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.segments import filters, windows
+from pipelines.config import QualityConfig
+from pipelines.segments import filters, quality_limits, windows
 from schemas.embedding import EmbeddingSpec
 from schemas.manifest import QUARANTINE_SCHEMA, ArraySpec, Counts, Manifest, RunRecord, SourceEntry
 from schemas.mask import MASK_SCHEMA, MaskRecord, MaskSpec
@@ -18,6 +19,7 @@ from schemas.segment import SEGMENT_FIRST_COLUMNS, SEGMENT_SCHEMA
 from schemas.store import ARRAY_NAMES
 from tests.factories import publish_small_version
 
+FIGURES = ("count", "mean", "p05", "p50", "p95", "max")
 DOC = (Path(__file__).parents[2] / "docs" / "store-format.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOC, flags=re.MULTILINE | re.DOTALL))
 
@@ -53,8 +55,10 @@ def test_segment_columns_are_specified_in_order_with_type_and_nullability() -> N
                 filters.IMU_GAP,
                 filters.FRAMES_MISSING,
                 filters.TEXT_EMPTY,
+                *quality_limits.LIMIT_REASONS,
             ],
         ),
+        ("manifest.json", [*QualityConfig.model_fields, *FIGURES]),
         ("run.json", RunRecord.model_fields),
         ("quarantine.parquet", QUARANTINE_SCHEMA.names),
         ("arrays.zarr", ARRAY_NAMES),
@@ -94,6 +98,11 @@ def test_version_can_be_read_by_the_specification_alone(tmp_path: Path) -> None:
     norms = np.linalg.norm(arrays["video"].astype(np.float64), axis=1)
     np.testing.assert_allclose(norms, 1, atol=2e-3)
     assert np.isfinite(arrays["imu"]).all()
+
+
+def test_drop_reasons_are_specified_in_the_order_they_are_tried() -> None:
+    reasons = [row[0].strip("`") for row in rows_of("manifest.json")]
+    assert reasons[-len(quality_limits.LIMIT_REASONS) :] == list(quality_limits.LIMIT_REASONS)
 
 
 def test_segment_ids_follow_the_specification(tmp_path: Path) -> None:

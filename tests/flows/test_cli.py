@@ -2,11 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from flows.cli import main
+from pipelines.align.clock import TakeClock
+from pipelines.config import DatasetConfig, DatasetName
+from pipelines.datasets.base import Catalogue
+from pipelines.synthetic.faults import FAULTS
+from pipelines.synthetic.registry import SYNTHETIC
 from schemas.store import canonical_json, version_id
+from schemas.take import ImuStream, Take
+from schemas.time import NS_PER_S, Interval
+from tests.factories import make_take, publish_small_version
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -99,3 +108,87 @@ def test_json_is_the_only_thing_on_stdout(
     code, out, _ = run(capsys, "make-encoder", str(tmp_path / "e"), "--seed", "4", "--json")
     assert code == 0
     assert json.loads(out)["seed"] == 4
+
+
+def test_synth_offers_every_dataset_and_says_what_its_faults_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        run(capsys, "synth", "--help")
+    shown = capsys.readouterr().out
+    for fault in FAULTS:
+        assert fault.name in shown
+        assert fault.what in shown
+    asked: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(
+        "pipelines.synthetic.registry.write_synthetic",
+        lambda dataset, _dest, **given: asked.append((dataset, given["faults"])),
+    )
+    for dataset in SYNTHETIC:
+        code, out, _ = run(
+            capsys, "synth", str(tmp_path), "--dataset", dataset, "--faults", "all", "--json"
+        )
+        assert code == 0
+        assert json.loads(out)["dataset"] == dataset
+    assert asked == [(dataset, ["all"]) for dataset in SYNTHETIC]
+
+
+def test_inventory_counts_what_the_reader_finds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    positions: list[tuple[str, ...]] = []
+
+    class Reader:
+        def read_catalogue(self) -> Catalogue:
+            takes = tuple(
+                make_take(uid, video=None, imu=ImuStream(path="imu.bin", label="head"))
+                for uid in ("a", "b", "c")
+            )
+            return Catalogue(takes=takes, narrations={})
+
+        def read_clock(self, take: Take) -> TakeClock:
+            return TakeClock.identity(Interval(0, 1800 * NS_PER_S))
+
+    def open_reader(config: DatasetConfig, **_others: object) -> Reader:
+        positions.append(config.positions)
+        return Reader()
+
+    monkeypatch.setattr("pipelines.datasets.registry.open_reader", open_reader)
+    (tmp_path / "imu.bin").write_bytes(bytes(7))
+    argv = [
+        "inventory", "--dataset", "realworld", "--root", str(tmp_path),
+        "--set", "dataset.positions=[head,waist]", "--set", "dataset.limit=2",
+    ]  # fmt: skip
+    code, out, err = run(capsys, *argv, "--json")
+    assert (code, err) == (0, "")
+    report = json.loads(out)
+    assert (report["takes"], report["hours"], report["bytes"]) == (2, 1.0, 7)
+    assert positions == [("head", "waist")]
+    code, out, _ = run(capsys, *argv)
+    assert out.startswith("realworld: 2 takes, 2 usable, 1:00:00")
+
+
+def test_inventory_of_no_folder_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for dataset in get_args(DatasetName):
+        code, out, err = run(
+            capsys, "inventory", "--dataset", dataset, "--root", str(tmp_path / "gone")
+        )
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert "gone" in err
+
+
+def test_table1_prints_rows_and_the_papers_figures(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    published = publish_small_version(tmp_path / "store")
+    code, out, _ = run(capsys, "store", "table1", str(tmp_path / "store"), "--json")
+    assert code == 0
+    report = json.loads(out)
+    assert report["stores"] == [f"{tmp_path / 'store'}@{published.version}"]
+    whole = report["rows"][-1]
+    assert (whole["dataset"], whole["split"], whole["paper_segments"]) == (
+        "egoexo4d", "all", 250_000,
+    )  # fmt: skip
+    assert whole["segments"] == published.counts.stored > 0

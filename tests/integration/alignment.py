@@ -203,7 +203,10 @@ def read_codes(root: Path, *, take_name: str, indices: set[int]) -> dict[int, in
     (path,) = folder.glob("*_214-1.mp4")
     with av.open(str(path)) as container:
         return {
-            i: decode_timecode(np.asarray(frame.to_ndarray(format="gray"), dtype=np.uint8))
+            i: decode_timecode(
+                # Upright, as a player would show it.
+                np.rot90(np.asarray(frame.to_ndarray(format="gray")), frame.rotation // 90)
+            )
             for i, frame in enumerate(container.decode(video=0))
             if i in indices
         }

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.config import DatasetConfig, ImuConfig, VideoConfig
+from pipelines.config import DatasetConfig, ImuConfig, TextConfig, VideoConfig
 from pipelines.datasets.egoexo4d import EgoExo4DReader
 from pipelines.parts.imu import write_imu_part
 from pipelines.parts.store import PartStore
@@ -40,7 +40,10 @@ def test_part_follows_the_true_motion(
 ) -> None:
     truth = takes[number]
     reader = EgoExo4DReader(
-        DatasetConfig(name="egoexo4d", root=small_dataset), imu=ImuConfig(), video=VideoConfig()
+        DatasetConfig(name="egoexo4d", root=small_dataset),
+        imu=ImuConfig(),
+        video=VideoConfig(),
+        text=TextConfig(),
     )
     (take,) = [t for t in reader.read_catalogue().takes if t.take_uid == truth.take_uid]
     clock = reader.read_clock(take)

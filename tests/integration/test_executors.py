@@ -86,7 +86,11 @@ def test_every_executor_publishes_the_same_bytes(
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["version"] == undisturbed.version
-    assert artifact_keys(tmp_path / "prefect") == {"prepared-version", "quarantine"}
+    assert artifact_keys(tmp_path / "prefect") == {
+        "prepared-version",
+        "quarantine",
+        "quality",
+    }
     assert version_bytes(summary["store"], summary["version"]) == version_bytes(
         undisturbed.store, undisturbed.version
     )

@@ -29,6 +29,10 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
         ({"splits.shares": [0.5, 0.2, 0.2]}, r"splits\.shares: .*sum to 1"),
         ({"max_quarantine": 2}, r"max_quarantine: .*less than or equal to 1"),
         ({"dataset": 3}, r"dataset: "),
+        (
+            {"audit.correct": True, "audit.enabled": False},
+            r"audit: .*correct needs enabled, got correct=true and enabled=false",
+        ),
     ],
 )
 def test_a_wrong_field_is_named(overrides: dict[str, object], sentence: str) -> None:

@@ -68,11 +68,13 @@ def write_store(
     seed: int = 0,
     change: Callable[[dict[str, Any]], None] | None = None,
     format_version: int = 1,
+    imu_only: bool = False,
 ) -> str:
     """Write a version, tag it ``latest`` and return its id.
 
     Windows and embeddings share a latent per row and a class offset, so there is something to
     learn. ``change`` edits ``{"rows", "imu", "video", "text", "valid"}`` before it is written.
+    ``imu_only`` writes a version without encoder, video and text.
     """
     rng = np.random.default_rng(seed)
     rows = make_rows(takes=takes, per_take=per_take, step_ns=step_ns)
@@ -91,6 +93,10 @@ def write_store(
         "text": unit(latent @ rng.normal(size=(4, text_width))),
         "valid": np.ones((count, 3), dtype=np.bool_),
     }
+    if imu_only:
+        data["valid"][:, 1:] = False
+        for row in rows:
+            row |= {"has_video": False, "has_text": False}
     if change is not None:
         change(data)
     staging = root / "staging"
@@ -98,7 +104,7 @@ def write_store(
     table = pa.Table.from_pylist(data["rows"], schema=SEGMENT_SCHEMA)
     pq.write_table(table, staging / "segments.parquet")
     group = zarr.create_group(str(staging / "arrays.zarr"), zarr_format=3)
-    for name in ("imu", "video", "text", "valid"):
+    for name in ("imu", "valid") if imu_only else ("imu", "video", "text", "valid"):
         values = data[name]
         array = group.create_array(
             name,
@@ -145,6 +151,8 @@ def write_store(
             for p in files
         ],
     }
+    if imu_only:
+        manifest["encoder"] = None
     canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     version = hashlib.sha256(canonical.encode()).hexdigest()[:16]
     (staging / "manifest.json").write_text(canonical)

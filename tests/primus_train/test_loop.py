@@ -201,6 +201,17 @@ def test_a_batch_larger_than_the_train_split_is_refused(store: StoreData, tmp_pa
         run(store, tmp_path, "data.batch_size=25")
 
 
+def test_a_version_of_imu_alone_trains_what_needs_no_video(
+    tmp_path: Path, store_writer: Callable[..., str]
+) -> None:
+    store_writer(tmp_path / "store", imu_only=True)
+    alone = open_store(str(tmp_path / "store"))
+    state = run(alone, tmp_path / "ss", "objective.terms=[ss]", "epochs=1")
+    assert state.step == state.steps > 0
+    with pytest.raises(UsageError, match=r"learns from video and text, but no row of split train"):
+        run(alone, tmp_path / "mm", "objective.terms=[mm]", "epochs=1")
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(store: StoreData, tmp_path: Path) -> None:
     with pytest.raises(PrimusError, match=r"loss must be finite, got (nan|inf) at step"):
         run(store, tmp_path, "optim.learning_rate=1e30", "epochs=3")

@@ -70,4 +70,6 @@ def test_sensors_keep_their_own_stamps() -> None:
 
 def test_channels_units_and_part_columns_agree() -> None:
     assert len(IMU_CHANNELS) == len(IMU_UNITS) == 6
-    assert IMU_PART_SCHEMA.names == ["t_ns", *IMU_CHANNELS, "gap_ns", "valid"]
+    recorded = ["samples", "invalid_samples", "saturated_samples"]
+    recorded += ["intervals", "interval_sum_ns", "interval_sum_us2"]
+    assert IMU_PART_SCHEMA.names == ["t_ns", *IMU_CHANNELS, "gap_ns", "valid", *recorded]

@@ -1,6 +1,7 @@
 """The clock of hand-made timesync files, against a loop over the csv module's cells."""
 
 import csv
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -55,6 +56,22 @@ def read(path: Path, *, frames: int, k0: int = 0, rate: Fraction = Fraction(30))
     return read_timesync_clock(
         path, cam_id="aria02", start_idx=START, end_idx=END, video=probe(frames, rate), k0=k0
     )
+
+
+def test_video_of_a_varying_rate_has_no_rows(tmp_path: Path) -> None:
+    write_timesync(tmp_path / "t.csv")
+    uneven = replace(probe(60), rate_varies=True)
+    with pytest.raises(
+        TakeError, match=r"video_rate_varies: .* constant frame rate .*rows 7 to 67"
+    ):
+        read_timesync_clock(
+            tmp_path / "t.csv",
+            cam_id="aria02",
+            start_idx=START,
+            end_idx=END,
+            video=uneven,
+            k0=0,
+        )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from pipelines.config import DatasetConfig, ImuConfig, VideoConfig
+from pipelines.config import DatasetConfig, ImuConfig, TextConfig, VideoConfig
 from pipelines.datasets.egoexo4d import EgoExo4DReader
 from pipelines.datasets.registry import open_reader
 from pipelines.synthetic.vrs_writer import AriaImuBlock, AriaImuStream, write_aria_vrs
@@ -34,6 +34,7 @@ def entry() -> dict[str, Any]:
         "task_id": 4002,
         "timesync_start_idx": 10,
         "timesync_end_idx": 31,
+        "duration_sec": 0.7,
         "vrs_relative_path": "aria02_noimagestreams.vrs",
         "capture": {
             "capture_name": "fair_bike_01",
@@ -93,11 +94,13 @@ def reader(
     labels: Literal["paper", "published"] = "paper",
     k0: Literal[0, 1] = 0,
     imu: ImuConfig | None = None,
+    text: TextConfig | None = None,
 ) -> EgoExo4DReader:
     return EgoExo4DReader(
         DatasetConfig(name="egoexo4d", root=root, labels=labels, timesync_k0=k0),
         imu=imu or ImuConfig(),
         video=VideoConfig(variant=variant),
+        text=text or TextConfig(),
     )
 
 
@@ -110,6 +113,7 @@ def test_take_is_read_with_all_that_metadata_says(root: Path) -> None:
     assert (take.label, take.task_family) == ("repair bike", "Bike Repair")
     assert take.video == VideoStream(path=SMALL, variant="448")
     assert take.imu == ImuStream(path=VRS, label="imu-right")
+    assert take.duration_ns == 700_000_000
     assert take.clock_paths == ("captures/fair_bike_01/timesync.csv",)
     assert take.extras == {"cam_id": "aria02", "timesync_start_idx": 10, "timesync_end_idx": 31}
 
@@ -176,6 +180,65 @@ def test_copy_of_the_picture(
     assert video == VideoStream(path=path, variant="448" if path == SMALL else "full")
 
 
+ALL_STREAMS = "takes/fair_bike_01_2/aria02.vrs"
+
+
+@pytest.mark.parametrize(
+    ("small", "named", "streams_named", "path"),
+    [
+        pytest.param(True, True, True, VRS, id="both"),
+        pytest.param(True, True, False, VRS, id="small_alone_named"),
+        pytest.param(False, True, True, ALL_STREAMS, id="small_one_not_downloaded"),
+        pytest.param(True, False, True, ALL_STREAMS, id="small_one_not_named"),
+        pytest.param(False, True, False, None, id="neither_there"),
+        pytest.param(True, False, False, None, id="neither_named"),
+    ],
+)
+@pytest.mark.parametrize("variant", ["448", "full"])
+def test_either_recording_serves_either_picture(
+    root: Path,
+    small: bool,
+    named: bool,
+    streams_named: bool,
+    path: str | None,
+    variant: Literal["448", "full"],
+) -> None:
+    (root / ALL_STREAMS).write_bytes((root / VRS).read_bytes())
+    if not small:
+        (root / VRS).unlink()
+    one = entry()
+    one["vrs_relative_path"] = one["vrs_relative_path"] if named else None
+    one["vrs_all_streams_relative_path"] = "aria02.vrs" if streams_named else None
+    write_takes(root, one)
+    ours = reader(root, variant=variant, imu=ImuConfig(accept_sensor_frame=True))
+    catalogue = ours.read_catalogue()
+    (take,) = catalogue.takes
+    if path is None:
+        assert catalogue.faults["uid-b"].code == "vrs_missing"
+        assert take.imu is None
+        return
+    assert take.imu == ImuStream(path=path, label="imu-right")
+    # The copy in use decides the rows: 20 frames leave no choice, 21 do.
+    clock = ours.read_clock(take)
+    assert (len(clock.device_ns), clock.uncertainty_ns) == (
+        (20, 0) if variant == "448" else (21, 33_333_333)
+    )
+    pytest.importorskip("projectaria_tools.core.data_provider")
+    runs = list(ours.read_imu(take, clock).runs)
+    assert sum(len(run.accel.t_ns) for run in runs) == 3000
+
+
+@pytest.mark.parametrize("value", [None, "111", True, float("nan"), 0, -1.5])
+def test_length_that_metadata_do_not_say_is_unknown(root: Path, value: object) -> None:
+    write_takes(root, {**entry(), "duration_sec": value})
+    assert reader(root).read_catalogue().takes[0].duration_ns is None
+
+
+def test_text_config_reaches_the_annotations(root: Path) -> None:
+    with pytest.raises(UsageError, match=r"text\.sources of egoexo4d must be among .*, got talk"):
+        reader(root, text=TextConfig(sources=("talk",))).read_catalogue()
+
+
 def test_video_is_found_where_metadata_names_no_file(root: Path) -> None:
     one = entry()
     one["frame_aligned_videos"] = {"aria02": {"rgb": {"relative_path": None}}}
@@ -197,8 +260,8 @@ def _set(path: str, value: object) -> Callable[[dict[str, Any]], None]:
 @pytest.mark.parametrize(
     ("change", "code", "detail"),
     [
-        (_set("vrs_relative_path", None), "vrs_missing", "must name a file, got None"),
-        (_set("vrs_relative_path", "aria09.vrs"), "vrs_missing", "file must exist, got takes/fair"),
+        (_set("vrs_relative_path", None), "vrs_missing", "must name a file, got neither"),
+        (_set("vrs_relative_path", "aria09.vrs"), "vrs_missing", "got none at takes/fair_.*09.vrs"),
         (_set("vrs_relative_path", "../../../etc"), "path_escapes_root", "must stay inside"),
         (_set("root_dir", "takes/none"), "video_missing", "got neither file at takes/none/"),
         (_set("root_dir", "../other"), "path_escapes_root", "must stay inside"),
@@ -298,6 +361,6 @@ def test_takes_json_of_another_shape_is_wrong_usage(
 
 def test_registry_opens_this_reader(root: Path) -> None:
     config = DatasetConfig(name="egoexo4d", root=root)
-    ours = open_reader(config, imu=ImuConfig(), video=VideoConfig())
+    ours = open_reader(config, imu=ImuConfig(), video=VideoConfig(), text=TextConfig())
     assert isinstance(ours, EgoExo4DReader)
     assert ours.name == "egoexo4d"

@@ -1,16 +1,34 @@
+"""Annotations of every pass, source and age, against plain loops over the same JSON."""
+
 import json
+from collections import Counter
+from collections.abc import Collection
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from pipelines.datasets.egoexo4d_annotations import (
-    read_json,
-    read_narrations,
-    read_official_split,
-)
+from pipelines.config import SegmentsConfig, TextConfig
+from pipelines.datasets import egoexo4d_annotations
+from pipelines.datasets.egoexo4d_annotations import read_json, read_official_split
+from pipelines.segments.policies import count_neighbours, plan_segments
+from pipelines.text.clean import clean_text
 from schemas.errors import UsageError
 from schemas.narration import Narration
+from schemas.time import Interval
+from tests.factories import make_take
+
+
+def read_narrations(
+    root: Path,
+    *,
+    take_uids: Collection[str],
+    sources: tuple[str, ...] | None = None,
+    passes: Literal["all", "first"] = "all",
+) -> tuple[dict[str, tuple[Narration, ...]], dict[str, int]]:
+    text = TextConfig(sources=sources, passes=passes)
+    return egoexo4d_annotations.read_narrations(root, take_uids=take_uids, text=text)
 
 
 def write(root: Path, name: str, document: Any) -> None:
@@ -92,13 +110,176 @@ def test_rejected_pass_in_first_place_does_not_hide_the_second(tmp_path: Path) -
     assert ignored == {"rejected_pass": 1}
 
 
-def test_older_and_newer_fields_are_both_read(tmp_path: Path) -> None:
-    older = said("C waits", 3, narration_subject="0")
-    newer = said("C walks", 4.25, subject="C", ego_visible=None, best_exo=None, unsure=True)
-    passes = [a_pass("p", older, newer)]
+@pytest.mark.parametrize(
+    ("fields", "subject", "visible"),
+    [
+        ({"subject": "C", "ego_visible": True}, "wearer", True),
+        ({"subject": "O", "ego_visible": False}, "other", False),
+        ({"narration_subject": "C", "ego_visible": "0"}, "wearer", False),
+        ({"narration_subject": "O", "ego_visible": "1"}, "other", True),
+        ({"subject": None, "ego_visible": None}, None, None),
+        ({"subject": "X", "ego_visible": "yes"}, None, None),
+        ({"subject": ["C"], "ego_visible": 0.5}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_older_and_newer_fields_are_both_read(
+    tmp_path: Path, fields: dict[str, Any], subject: str | None, visible: bool | None
+) -> None:
+    passes = [a_pass("p", said("C waits", 3, **fields))]
     write(tmp_path, "atomic_descriptions_train.json", {"annotations": {"a": passes}})
-    narrations, _ = read_narrations(tmp_path, take_uids={"a"})
-    assert [n.text_raw for n in narrations["a"]] == ["C waits", "C walks"]
+    (narration,) = read_narrations(tmp_path, take_uids={"a"})[0]["a"]
+    assert (narration.subject, narration.visible) == (subject, visible)
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_sentence_without_words_is_a_narration(tmp_path: Path, text: str) -> None:
+    passes = [a_pass("p", said(text, 1.0))]
+    write(tmp_path, "atomic_descriptions_val.json", {"annotations": {"a": passes}})
+    narrations, ignored = read_narrations(tmp_path, take_uids={"a"})
+    assert [(n.text_raw, n.narration_ns) for n in narrations["a"]] == [(text, 10**9)]
+    assert ignored == {}
+
+
+def test_first_pass_is_the_files_first_rejected_or_not(tmp_path: Path) -> None:
+    one, two = a_pass("p1", said("one", 1)), a_pass("p2", said("two", 1), said("three", 2))
+    rejected = a_pass("p0", rejected=True)
+    document = {"annotations": {"a": [one, two], "b": [rejected, one], "c": [two], "x": [one, two]}}
+    write(tmp_path, "atomic_descriptions_val.json", document)
+    narrations, ignored = read_narrations(tmp_path, take_uids={"a", "b", "c"}, passes="first")
+    assert {uid: [n.text_raw for n in some] for uid, some in narrations.items()} == {
+        "a": ["one"],
+        "c": ["two", "three"],
+    }
+    assert ignored == {"later_pass": 2, "rejected_pass": 1, "unknown_take": 2}
+
+
+def commentary(**entry: Any) -> dict[str, Any]:
+    fields = {"recording": "r1.webm", "video_time": 2.5, "text": "Good pace.", "error": None}
+    return {
+        "take_name": "n",
+        "commentary": "n/expert_3",
+        "commentary_data": [{**fields, **entry}],
+    }
+
+
+def test_expert_commentary_is_a_source_of_its_own(tmp_path: Path) -> None:
+    passes = [a_pass("p", said("C sits", 2.5))]
+    write(tmp_path, "atomic_descriptions_train.json", {"annotations": {"a": passes}})
+    remarks = [
+        commentary(),
+        commentary(error="no speech", text=None),
+        commentary(text=None),
+        commentary(video_time=None),
+        commentary(recording="r2.webm", video_time=1, text="Relaxed."),
+    ]
+    document = {"annotations": {"a": remarks, "gone": [commentary()]}}
+    write(tmp_path, "expert_commentary_val.json", document)
+    assert [n.text_raw for n in read_narrations(tmp_path, take_uids={"a"})[0]["a"]] == ["C sits"]
+    alone, ignored = read_narrations(tmp_path, take_uids={"a"}, sources=("expert_commentary",))
+    assert alone["a"] == (
+        Narration(
+            narration_ns=1_000_000_000,
+            text_raw="Relaxed.",
+            text="",
+            text_source="expert_commentary",
+            pass_uid="n/expert_3/r2.webm",
+        ),
+        Narration(
+            narration_ns=2_500_000_000,
+            text_raw="Good pace.",
+            text="",
+            text_source="expert_commentary",
+            pass_uid="n/expert_3/r1.webm",
+        ),
+    )
+    assert ignored == {"commentary_error": 1, "malformed_description": 2, "unknown_take": 1}
+    both, _ = read_narrations(
+        tmp_path, take_uids={"a"}, sources=("expert_commentary", "atomic_descriptions")
+    )
+    assert [n.text_source for n in both["a"]] == [
+        "expert_commentary",
+        "expert_commentary",
+        "atomic_descriptions",
+    ]
+
+
+def test_unknown_source_and_source_without_file_are_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"among atomic_descriptions, expert_.*, got keystep"):
+        read_narrations(tmp_path, take_uids={"a"}, sources=("keystep",))
+    with pytest.raises(UsageError, match=r"names expert_commentary, .*expert_commentary_val\.json"):
+        read_narrations(tmp_path, take_uids={"a"}, sources=("expert_commentary",))
+
+
+def test_real_sample_counts_as_a_plain_loop_does(shared_data: Path, tmp_path: Path) -> None:
+    """Passes, rejected passes, sentences, exact duplicates and the overlap of 5-s windows."""
+    path = shared_data / "atomic_descriptions_sample.json"
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "atomic_descriptions_val.json").symlink_to(path)
+    content = json.loads(path.read_text())["annotations"]
+    narrations, ignored = read_narrations(tmp_path, take_uids=content.keys())
+
+    covered, windows_s = 0.0, 0.0
+    passes, sentences = 0, 0
+    same, windows = Counter[tuple[str, int, str]](), Counter[tuple[str, int]]()
+    for uid, some in content.items():
+        seen: set[int] = set()
+        ends = [d["timestamp"] for one in some for d in one["descriptions"]]
+        last = round(max(ends, default=0.0) + 10)
+        for one in some:
+            passes += 1
+            for d in one["descriptions"]:
+                sentences += 1
+                text = clean_text(d["text"], rule="default")
+                # Centred, slid into the take, on the 20-ms grid; in decimals, as they are written.
+                centred = Decimal(str(d["timestamp"])) - Decimal("2.5")
+                start = min(max(centred, Decimal(0)), Decimal(last - 5))
+                start_ms = int(start * 50 + Decimal("0.5")) * 20
+                same[uid, start_ms, text] += 1
+                windows[uid, start_ms] += 1
+                windows_s += 5.0
+                seen.update(range(start_ms, start_ms + 5000, 20))
+        covered += len(seen) * 0.02
+    duplicates = sum(count - 1 for count in same.values())
+
+    planned, repeated, shared, length_ns, union_ns = 0, 0, 0, 0, 0
+    for uid, found in narrations.items():
+        last = round(max(n.narration_ns for n in found) / 1e9 + 10)
+        cleaned = [
+            Narration(
+                narration_ns=n.narration_ns,
+                text_raw=n.text_raw,
+                text=clean_text(n.text_raw, rule="default"),
+                text_source=n.text_source,
+                pass_uid=n.pass_uid,
+            )
+            for n in found
+        ]
+        plan = plan_segments(
+            make_take(uid),
+            narrations=cleaned,
+            span=Interval(0, last * 10**9),
+            clock_uncertainty_ns=0,
+            config=SegmentsConfig(),
+        )
+        planned += plan.planned
+        repeated += plan.rows.filter(plan.rows["duplicate_index"] > 0).height
+        starts, ends_ns = plan.rows["start_ns"].to_numpy(), plan.rows["end_ns"].to_numpy()
+        length_ns += int((ends_ns - starts).sum())
+        reach = 0
+        for low, high in zip(starts.tolist(), ends_ns.tolist(), strict=True):
+            union_ns += max(0, high - max(low, reach))
+            reach = max(reach, high)
+        shared += int((count_neighbours(starts, end_ns=ends_ns)[1] > 0).sum())
+    accepted = {n.pass_uid for found in narrations.values() for n in found}
+    assert passes == 80
+    assert ignored == {"rejected_pass": 17}
+    assert len(accepted) == passes - 17
+    assert planned == sentences == 3264
+    assert repeated == duplicates == 3
+    assert shared == sum(count for count in windows.values() if count > 1) > 100
+    assert length_ns / union_ns == pytest.approx(windows_s / covered, rel=1e-4)
+    assert 2 < length_ns / union_ns < 4
 
 
 @pytest.mark.parametrize(
@@ -111,7 +292,6 @@ def test_older_and_newer_fields_are_both_read(tmp_path: Path) -> None:
         pytest.param(said("C waits", float("nan")), id="nan"),
         pytest.param(said("C waits", True), id="bool"),
         pytest.param(said(None, 1.0), id="null_text"),
-        pytest.param(said(" \n", 1.0), id="blank_text"),
         pytest.param("C waits", id="no_object"),
     ],
 )

@@ -1,22 +1,31 @@
 import shutil
+from fractions import Fraction
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from pipelines.config import DatasetConfig, ImuConfig, VideoConfig
+from pipelines.config import DatasetConfig, ImuConfig, TextConfig, VideoConfig
 from pipelines.datasets.gopro import GoProReader
 from schemas.errors import TakeError, UsageError
 from schemas.narration import Narration
+from tests.gopro_files import Sensor, make_payloads, write_clip
 
 S = 1_000_000_000
 
 
-def reader(root: Path, *, variant: str = "auto", accept_sensor_frame: bool = False) -> GoProReader:
+def reader(
+    root: Path,
+    *,
+    variant: str = "auto",
+    accept_sensor_frame: bool = False,
+    sources: tuple[str, ...] | None = None,
+) -> GoProReader:
     return GoProReader(
         DatasetConfig(name="gopro", root=root),
         imu=ImuConfig(accept_sensor_frame=accept_sensor_frame),
         video=VideoConfig.model_validate({"variant": variant}),
+        text=TextConfig(sources=sources),
     )
 
 
@@ -78,6 +87,101 @@ def test_narrations_stand_at_the_middle_of_their_cues(folder: Path) -> None:
     }
     assert catalogue.ignored == {"caption_timing": 1}
     assert catalogue.faults == {}
+
+
+def test_captions_are_read_by_precedence_and_by_choice(folder: Path) -> None:
+    (folder / "day 1" / "GX010002.csv").write_text("t_s,text\n7,C rests\n8,\n")
+    clip = uid("day 1/GX010002.mp4")
+
+    def texts(*sources: str) -> list[str]:
+        catalogue = reader(folder, sources=sources or None).read_catalogue()
+        return [n.text_raw for n in catalogue.narrations.get(clip, ())]
+
+    assert texts() == ["C washes", "C cuts"]
+    assert texts("srt", "csv") == ["unread"]
+    assert texts("csv") == ["C rests"]
+    (rest,) = reader(folder, sources=("csv",)).read_catalogue().narrations[clip]
+    assert (rest.narration_ns, rest.text_source) == (7 * S, "csv")
+    assert rest.pass_uid == "GX010002.csv"
+    assert reader(folder, sources=("csv",)).read_catalogue().ignored == {"caption_empty": 1}
+    (folder / "day 1" / "GX010002.vtt").unlink()
+    (folder / "day 1" / "GX010002.srt").unlink()
+    assert texts() == ["C rests"]
+
+
+def test_unknown_sources_are_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"text\.sources of gopro must be among webvtt, srt, csv"):
+        reader(folder, sources=("csv", "atomic_descriptions")).read_catalogue()
+
+
+def test_unreadable_csv_is_the_fault_of_its_take(folder: Path) -> None:
+    (folder / "GX010001.SRT").unlink()
+    (folder / "GX010001.csv").write_text("seconds,text\n7,C rests\n")
+    fault = reader(folder).read_catalogue().faults[uid("GX010001.MP4")]
+    assert fault.code == "captions_unreadable"
+    assert "columns must be start_s, end_s, text or t_s, text, got seconds, text" in fault.detail
+
+
+@pytest.fixture(scope="module")
+def chapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of three chapters of 60 frames at 29.97 a second, 2.002 s each."""
+    root = tmp_path_factory.mktemp("chapters")
+    for k in range(3):
+        sensors = [Sensor(rate_hz=hz, first_s=2.0 * k) for hz in (200, 400)]
+        payloads = make_payloads(seconds=2, start_s=2.0 * k, accel=sensors[0], gyro=sensors[1])
+        write_clip(
+            root / f"GX{k + 1:02}0123.MP4", payloads, frames=60, rate=Fraction(30000, 1001), seed=k
+        )
+    (root / "GX010123.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nC walks\n")
+    (root / "GX030123.csv").write_text("t_s,text\n1.5,C stops\n0.5,C turns\n")
+    return root
+
+
+def test_chapters_are_one_take_with_the_sentences_of_all(chapters: Path) -> None:
+    catalogue = reader(chapters).read_catalogue()
+    (take,) = catalogue.takes
+    names = ("GX010123.MP4", "GX020123.MP4", "GX030123.MP4")
+    assert take.take_uid == uid("GX010123.MP4")
+    assert take.take_name == "GX010123"
+    assert take.video is not None
+    assert take.imu is not None
+    assert take.video.paths == take.imu.paths == names
+    start_ns = 2 * 60 * 1001 * S // 30000
+    assert [(n.narration_ns, n.text_raw, n.pass_uid) for n in catalogue.narrations[take.take_uid]] \
+        == [(3 * S // 2, "C walks", "GX010123.srt"), (start_ns + S // 2, "C turns", "GX030123.csv"),
+            (start_ns + 3 * S // 2, "C stops", "GX030123.csv")]  # fmt: skip
+
+
+def test_clock_and_imu_of_chapters_span_all(chapters: Path) -> None:
+    gopro = reader(chapters)
+    (take,) = gopro.read_catalogue().takes
+    clock = gopro.read_clock(take)
+    # The last chapter's gyro ends 2.5 ms, its accelerometer 5 ms, before its two seconds are over.
+    assert clock.span.start_ns == 0
+    assert clock.span.end_ns == pytest.approx(2 * 2.002 * S + 1.995 * S, abs=1e5)
+    assert clock.uncertainty_ns == round(1001 / 30000 * S)
+    recording = gopro.read_imu(take, clock)
+    assert (recording.info["chapters"], recording.info["gyro_samples"]) == (3, 2400)
+    stamps = [int(t) for run in recording.runs for t in run.gyro.t_ns]
+    assert len(stamps) == 2400
+    assert stamps == sorted(set(stamps))
+
+
+def test_chapter_that_cannot_be_read_is_the_fault_of_its_take(
+    chapters: Path, tmp_path: Path
+) -> None:
+    for path in chapters.iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "GX020123.MP4").write_bytes(b"")
+    catalogue = reader(tmp_path).read_catalogue()
+    # The third chapter's sentences need to know how long the second is.
+    assert catalogue.faults[uid("GX010123.MP4")].code == "video_unreadable"
+    (tmp_path / "GX030123.csv").unlink()
+    gopro = reader(tmp_path)
+    catalogue = gopro.read_catalogue()
+    assert catalogue.faults == {}
+    with pytest.raises(TakeError, match=r"video_unreadable: .*GX020123\.MP4"):
+        gopro.read_clock(catalogue.takes[0])
 
 
 def test_unreadable_captions_are_the_fault_of_their_take(folder: Path) -> None:

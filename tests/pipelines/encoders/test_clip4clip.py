@@ -169,8 +169,23 @@ def test_missing_weight_is_refused_not_filled_in(copy: Path) -> None:
 def test_cut_weights_are_refused(copy: Path) -> None:
     data = (copy / "model.safetensors").read_bytes()
     (copy / "model.safetensors").write_bytes(data[:1000])
-    with pytest.raises(UsageError, match="encoder folder must hold a CLIP, got "):
+    with pytest.raises(UsageError, match=r"encoder weights must be a file of tensors .*, got "):
         open_clip4clip(EncoderConfig(name=str(copy)))
+
+
+def test_bfloat16_is_near_and_another_identity(folder: Path, encoder: Clip4ClipEncoder) -> None:
+    config = EncoderConfig(name=str(folder), batch_size=8, device="cpu", precision="bfloat16")
+    half = open_clip4clip(config)
+    assert (half.spec.precision, encoder.spec.precision) == ("bfloat16", "float32")
+    assert half.spec.weights_sha256 == encoder.spec.weights_sha256
+    for found, exact in (
+        (half.encode_frames(make_pictures(9)), encoder.encode_frames(make_pictures(9))),
+        (half.encode_texts(TEXTS), encoder.encode_texts(TEXTS)),
+    ):
+        assert found.dtype == np.float32
+        error = np.linalg.norm(found - exact, axis=1) / np.linalg.norm(exact, axis=1)
+        # Eight bits of mantissa through two layers; equal vectors would mean it was not used.
+        assert 1e-4 < error.max() < 3e-2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
@@ -185,7 +200,9 @@ def test_absent_device_is_refused(folder: Path) -> None:
 def test_cuda_agrees_with_cpu_and_is_another_identity(
     folder: Path, encoder: Clip4ClipEncoder
 ) -> None:
-    cuda = open_clip4clip(EncoderConfig(name=str(folder), batch_size=8, device="cuda"))
+    cuda = open_clip4clip(
+        EncoderConfig(name=str(folder), batch_size=8, device="cuda", precision="float32")
+    )
     assert cuda.spec.device_kind == "cuda"
     pictures = make_pictures(11)
     expected = encoder.encode_frames(pictures)

@@ -3,7 +3,10 @@ import shutil
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
 
 from pipelines.config import EncoderConfig
@@ -72,18 +75,61 @@ def test_hub_name_is_resolved_to_a_commit(folder: Path, monkeypatch: pytest.Monk
     assert (spec.name, spec.revision) == ("owner/model", commit)
 
 
-def test_unreachable_hub_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_clip_loads_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As openai/clip-vit-base-patch32 lies on the hub: a .bin, eos_token_id 2, vocab and merges."""
+    make_encoder(tmp_path / "made", preset="tiny", seed=2)
+    made, hub = tmp_path / "made", tmp_path / "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268"
+    hub.mkdir()
+    torch.save(load_file(made / "model.safetensors"), hub / "pytorch_model.bin")
+    settings = json.loads((made / "config.json").read_text())
+    settings["text_config"]["eos_token_id"] = 2
+    settings["text_config"]["pad_token_id"] = 1
+    (hub / "config.json").write_text(json.dumps(settings))
+    tokens = json.loads((made / "tokenizer.json").read_text())["model"]
+    (hub / "vocab.json").write_text(json.dumps(tokens["vocab"]))
+    merges = "\n".join(" ".join(pair) for pair in tokens["merges"])
+    (hub / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
+    monkeypatch.setattr(clip_folder, "snapshot_download", lambda *_, **__: str(hub))
+    encoder = open_clip4clip(EncoderConfig(name="openai/clip-vit-base-patch32", batch_size=2))
+    local = open_clip4clip(EncoderConfig(name=str(made), batch_size=2))
+    assert (encoder.spec.name, encoder.spec.revision) == ("openai/clip-vit-base-patch32", hub.name)
+    texts = ["picks up the knife", "the ball"]
+    np.testing.assert_array_equal(encoder.encode_texts(texts), local.encode_texts(texts))
+    frames = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(encoder.encode_frames(frames), local.encode_frames(frames))
+
+
+def test_real_hub_client_without_a_network_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UsageError, match=r"openai/clip .*; name a local folder instead") as caught:
+        open_clip4clip(EncoderConfig(name="openai/clip"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no network\nand a long story"), errors.HTTPError("no network.")]
+)
+def test_unreachable_hub_is_one_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> str:
-        raise OSError("no network\nand a long story")
+        raise error
 
     monkeypatch.setattr(clip_folder, "snapshot_download", fail)
-    with pytest.raises(UsageError, match=r"hub name that can be .*, got a/b: no network$"):
+    match = (
+        r"^encoder\.name a/b could not be downloaded and was not before: no network; "
+        r"name a local folder instead, .* primus-prep make-encoder$"
+    )
+    with pytest.raises(UsageError, match=match):
         open_clip4clip(EncoderConfig(name="a/b"))
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./missing", "missing", "a/b/c"])
 def test_missing_folder_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=r"existing folder or a hub name .*, got "):
+    with pytest.raises(
+        UsageError, match=r"existing folder, a checkpoint file or a hub name .*, got "
+    ):
         open_clip4clip(EncoderConfig(name=name))
 
 

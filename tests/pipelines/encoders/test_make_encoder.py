@@ -136,8 +136,35 @@ def test_vit_b_32_has_the_published_shape(tmp_path: Path) -> None:
     assert cosines(video, video)[0, 1] < 0.8
 
 
+def test_clip4clips_layout(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        make_encoder(tmp_path / name, preset="tiny", seed=5, layout="clip4clip")
+    files = files_of(tmp_path / "a")
+    assert files == files_of(tmp_path / "b")
+    assert set(files) == {
+        "README.md",
+        "config.json",
+        "preprocessor_config.json",
+        "pytorch_model.bin",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert b"These weights are random" in files["README.md"]
+    assert b"pytorch_model.bin" in files["README.md"]
+    state = torch.load(tmp_path / "a" / "pytorch_model.bin", weights_only=True)
+    assert state["clip.visual.conv1.weight"].shape == (128, 3, 32, 32)
+    assert state["frame_position_embeddings.weight"].shape == (77, 64)
+    encoder = open_clip4clip(EncoderConfig(name=str(tmp_path / "a"), batch_size=8))
+    assert encoder.spec.meaning == MEANING
+    looks = np.stack([make_look(seed, cell=cell) for seed, cell in enumerate([8, 16, 32] * 4)])
+    between = cosines(*[encoder.encode_frames(looks)] * 2)[~np.eye(len(looks), dtype=bool)]
+    assert between.mean() < 0.4
+
+
 def test_unknown_preset_and_full_folder_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="preset must be one of tiny, vit-b-32, got huge"):
         make_encoder(tmp_path / "x", preset="huge", seed=0)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="layout must be one of transformers, clip4clip, got x"):
+        make_encoder(tmp_path / "x", preset="tiny", seed=0, layout="x")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="destination must be an empty or a new folder"):
         make_encoder(folder, preset="tiny", seed=0)

@@ -85,8 +85,11 @@ def write(
     *,
     calib_json: str | None,
     accel: npt.NDArray[np.float64] | None = None,
+    gyro: npt.NDArray[np.float64] | None = None,
     accel_valid: npt.NDArray[np.bool_] | None = None,
     gyro_valid: npt.NDArray[np.bool_] | None = None,
+    label: str = "imu-right",
+    stamps_ns: npt.NDArray[np.int64] | None = None,
 ) -> Path:
     count = np.arange(len(t_ns), dtype=np.float64)
     accel = np.stack([count, count + 1, count + 2], axis=1) if accel is None else accel
@@ -94,11 +97,12 @@ def write(
         instance=1,
         t_ns=t_ns,
         accel_m_s2=accel,
-        gyro_rad_s=-accel,
+        gyro_rad_s=-accel if gyro is None else gyro,
+        stamps_ns=stamps_ns,
         accel_valid=accel_valid,
         gyro_valid=gyro_valid,
     )
-    stream = AriaImuStream(instance=1, label="imu-right", nominal_rate_hz=1000)
+    stream = AriaImuStream(instance=1, label=label, nominal_rate_hz=1000)
     write_aria_vrs(path, streams=[stream], blocks=[[block]], calib_json=calib_json)
     return path
 
@@ -164,6 +168,93 @@ def test_both_sides_agree_only_in_the_device_frame(shared_data: Path, name: str)
     ]
     assert apart[0] < 0.2
     assert apart[1] > 9
+
+
+@pytest.mark.parametrize("run_s", [0.007, 60])
+def test_runs_say_where_samples_were_left_out(tmp_path: Path, run_s: float) -> None:
+    accel, accel_valid = np.ones((40, 3)), np.ones(40, np.bool_)
+    gyro, gyro_valid = np.ones((40, 3)), np.ones(40, np.bool_)
+    accel[3, 1], accel[20, 2], accel_valid[7] = np.nan, np.inf, False
+    gyro[3, 0], gyro_valid[30] = np.nan, False
+    path = write(
+        tmp_path / "a.vrs",
+        even(40),
+        calib_json=calibration(),
+        accel=accel,
+        gyro=gyro,
+        accel_valid=accel_valid,
+        gyro_valid=gyro_valid,
+    )
+    runs = list(open_imu(path, run_s=run_s).runs)
+    invalid = np.concatenate([run.invalid_ns for run in runs])
+    # Both sensors lost number 3: it counts for each.
+    assert (invalid // NS_PER_MS).tolist() == [3, 3, 7, 20, 30]
+    assert invalid.dtype == np.int64
+    assert np.concatenate([run.saturated_ns for run in runs]).tolist() == []
+    kept = np.concatenate([run.accel.t_ns for run in runs]) // NS_PER_MS
+    assert kept.tolist() == [i for i in range(40) if i not in (3, 7, 20)]
+
+
+G = 9.80665
+
+
+@pytest.mark.parametrize(
+    ("accel", "gyro_deg_s", "ends"),
+    [
+        pytest.param((0, 8 * G * 32767 / 32768, 0), 0.0, 1, id="8_g"),
+        pytest.param((-8 * G, 0, 0), 0.0, 1, id="minus_8_g"),
+        pytest.param((0, 0, 16 * G), 0.0, 1, id="16_g"),
+        pytest.param((7.99 * G, 0, 0), 0.0, 0, id="below"),
+        pytest.param((9 * G, 0, 0), 0.0, 0, id="between_two_ranges"),
+        pytest.param((4 * G, 0, 0), 0.0, 0, id="a_range_of_the_other_chip"),
+        pytest.param((0, 0, 0), 1000.0, 1, id="1000_deg_s"),
+        pytest.param((0, 0, 0), -2000.0 * 32767 / 32768, 1, id="minus_2000_deg_s"),
+        pytest.param((0, 0, 0), 500.0, 0, id="500_deg_s"),
+        pytest.param((8 * G, -8 * G, 0), 1000.0, 2, id="both_sensors"),
+    ],
+)
+def test_samples_at_the_end_of_the_range_are_kept_and_marked(
+    tmp_path: Path, accel: tuple[float, float, float], gyro_deg_s: float, ends: int
+) -> None:
+    values, turns = np.zeros((20, 3)), np.zeros((20, 3))
+    values[11] = accel
+    turns[11, 2] = np.deg2rad(gyro_deg_s)
+    path = write(tmp_path / "a.vrs", even(20), calib_json=calibration(), accel=values, gyro=turns)
+    # By the raw values: the calibration doubles, quarters and moves them.
+    (run,) = open_imu(path).runs
+    assert (run.saturated_ns // NS_PER_MS).tolist() == [11] * ends
+    assert len(run.accel.t_ns) == len(run.gyro.t_ns) == 20
+    assert run.invalid_ns.tolist() == []
+
+
+def test_real_recordings_step_by_the_ranges_in_use(shared_data: Path) -> None:
+    # 16-bit values: a sample is a whole number of steps, and no finer and no coarser step fits all.
+    for name, start_ns in ((EVERYDAY, 86_347_000_000), (UNIT, 280_566_000_000)):
+        for stream, accel_g, gyro_deg_s in (("imu-right", 8, 1000), ("imu-left", 4, 500)):
+            recording = open_aria_imu(
+                shared_data / name,
+                stream=stream,
+                clock=clock(start_ns, seconds=2),
+                accept_sensor_frame=True,
+            )
+            runs = list(recording.runs)
+            for sensor, step in (
+                ("accel", accel_g * G / 2**15),
+                ("gyro", np.deg2rad(gyro_deg_s) / 2**15),
+            ):
+                raw = np.concatenate([getattr(run, sensor).values for run in runs])
+                jumps = np.diff(np.unique(raw[:, 0])) / step
+                assert np.abs(jumps - np.rint(jumps)).max() < 0.05
+                assert np.abs(jumps / 2 - np.rint(jumps / 2)).max() > 0.4
+            assert sum(len(run.saturated_ns) for run in runs) == 0
+
+
+def test_stamps_that_step_back_inside_the_records_are_refused(tmp_path: Path) -> None:
+    t_ns = even(40)
+    stamps_ns = np.where(np.arange(40) < 25, t_ns, t_ns - 10 * NS_PER_MS)
+    path = write(tmp_path / "a.vrs", t_ns, calib_json=calibration(), stamps_ns=stamps_ns)
+    with pytest.raises(TakeError, match=r"imu_not_monotonic: .*step of -9000000 ns at record 25"):
+        list(open_imu(path).runs)
 
 
 def test_samples_stand_on_the_take_clock_in_the_device_frame(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from py_gpmf_parser.gopro_telemetry_extractor import GoProTelemetryExtractor
 from pipelines.align.sync_audit import SyncAudit, measure_lag
 from pipelines.datasets.base import ImuRecording
 from pipelines.imu.gpmf import GPMF_STREAM, open_gpmf_imu
+from pipelines.synthetic.gpmf_writer import klv, nest, sensor_stream, text
 from pipelines.video.motion import image_shifts, small_grey
 from schemas.errors import TakeError
 from schemas.imu import TriadSamples
+from tests.gopro_files import Sensor, accel_at, gyro_at, make_payloads, write_clip
 
 CLIP = "gopro_karma.mp4"
 
@@ -91,6 +93,8 @@ def test_counts_and_gravity_of_a_real_clip(clip: Path) -> None:
     assert accel.values[:, 2].mean() == pytest.approx(9.8, rel=0.05)  # upright: Z points up
     assert (recording.frame, recording.stream) == ("device", GPMF_STREAM)
     assert recording.info["camera"] == "Camera"
+    assert recording.info["camera_model"] == "HERO5"  # by the firmware, HD5.02.02.00.00
+    assert recording.info["timing"] == "payload"
     assert recording.info["accel_axes"] == recording.info["gyro_axes"] == "ZXY"
 
 
@@ -183,12 +187,105 @@ def test_faults_have_their_reason(
 def test_unknown_axis_order_is_refused_unless_the_sensor_frame_is_accepted(
     damaged: Callable[..., Path],
 ) -> None:
-    path = damaged((b"Gyroscope (z,x,y)", b"Gyroscope (?,?,?)"))
+    path = damaged((b"Gyroscope (z,x,y)", b"Gyroscope (?,?,?)"), (b"FIRMHD5.", b"FIRMXX5."))
     with pytest.raises(TakeError, match="no_calibration: axis order of GYRO must be known, got"):
         open_gpmf_imu(path, origin_ns=0, accept_sensor_frame=False)
     recording = open_gpmf_imu(path, origin_ns=0, accept_sensor_frame=True)
     assert (recording.frame, recording.info["gyro_axes"]) == ("sensor", "unknown")
     assert len(joined(recording)[1]) == 4795
+
+
+ACCEL = Sensor(rate_hz=200, first_s=0.004)
+GYRO = Sensor(rate_hz=400, first_s=0.0015)
+LATE_S = (0.0, 0.012, -0.006, 0.015, 0.003, -0.009)
+
+
+def written_late(sensor: Sensor, *, seconds: int) -> npt.NDArray[np.float64]:
+    """By payload: seconds from its first sample to its presentation time."""
+    begins = np.array([i + LATE_S[i % len(LATE_S)] for i in range(seconds)])
+    first = np.ceil(np.round((begins - sensor.first_s) * sensor.rate_hz, 6)).clip(0)
+    return np.arange(seconds) - sensor.times(first.astype(np.int64))
+
+
+@pytest.mark.parametrize(
+    ("device", "orin"),
+    [("HERO9 Black", "YxZ"), ("GoPro Max", "XzY"), ("GoPro Fusion FS1.04", "yXZ"),
+     ("Hero5 Black", "ZXY"), ("HERO11 Black", "ZXY")],
+)  # fmt: skip
+def test_stamps_of_the_camera_place_samples_exactly(tmp_path: Path, device: str, orin: str) -> None:
+    payloads = make_payloads(
+        seconds=12, accel=ACCEL, gyro=GYRO, late_s=LATE_S, camera_zero_us=10_050_065,
+        device=device, orin=orin,
+    )  # fmt: skip
+    path = write_clip(tmp_path / "a.mp4", payloads, frames=4)
+    recording = open_gpmf_imu(path, origin_ns=0, accept_sensor_frame=False)
+    assert (recording.info["timing"], recording.info["accel_axes"]) == ("stmp", orin)
+    # Both sensors lie one common shift from their true times: the payloads' mean lateness.
+    shift = np.concatenate([written_late(s, seconds=12) for s in (ACCEL, GYRO)]).mean()
+    for triad, sensor, truth, scale in zip(
+        joined(recording), (ACCEL, GYRO), (accel_at, gyro_at), (417, 939), strict=True
+    ):
+        t_s = sensor.times(np.arange(len(triad)))
+        assert t_s[-1] > 11.99
+        np.testing.assert_allclose(triad.t_ns * 1e-9, t_s + shift, atol=1.5e-6)
+        np.testing.assert_allclose(triad.values, truth(t_s), atol=0.51 / scale)
+
+
+def test_without_stamps_samples_lie_on_the_line_through_the_payloads(tmp_path: Path) -> None:
+    payloads = make_payloads(seconds=12, accel=ACCEL, gyro=GYRO, late_s=LATE_S)
+    path = write_clip(tmp_path / "a.mp4", payloads, frames=4)
+    recording = open_gpmf_imu(path, origin_ns=0, accept_sensor_frame=False)
+    assert recording.info["timing"] == "payload"
+    for triad, sensor in zip(joined(recording), (ACCEL, GYRO), strict=True):
+        late_s = written_late(sensor, seconds=12)
+        numbers = np.rint((np.arange(12) - late_s - sensor.first_s) * sensor.rate_hz)
+        step_s, first_s = np.polyfit(numbers, np.arange(12), 1)
+        assert step_s != pytest.approx(1 / sensor.rate_hz, rel=1e-6)  # jitter tilts the line
+        expected = first_s + step_s * np.arange(len(triad))
+        np.testing.assert_allclose(triad.t_ns * 1e-9, expected, atol=1e-8)
+
+
+def test_values_at_the_end_of_the_range_are_told_as_saturated(tmp_path: Path) -> None:
+    accel = np.array([[0, 0, 9.8], [79.0, 0, 0], [0, -79.0, 0], [0, 0, -78.57], [0, 0, 78.5]])
+    gyro = np.zeros((10, 3))
+    gyro[4, 2] = 40.0
+    payloads = [
+        nest(
+            "DEVC",
+            text("DVNM", "HERO9 Black"),
+            sensor_stream("ACCL", accel, total=5 * (i + 1), scale=417),
+            sensor_stream("GYRO", gyro, total=10 * (i + 1), scale=939),
+        )
+        for i in range(2)
+    ]
+    path = write_clip(tmp_path / "a.mp4", payloads, frames=4)
+    runs = list(open_gpmf_imu(path, origin_ns=0, accept_sensor_frame=False).runs)
+    # 32767 / 417 is 78.578 and 32767 / 939 is 34.9; samples 200 and 100 ms apart.
+    assert [run.saturated_ns.tolist() for run in runs] == [
+        [200_000_000, 400_000_000, 400_000_000],
+        [1_200_000_000, 1_400_000_000, 1_400_000_000],
+    ]
+    assert [len(run.accel) for run in runs] == [5, 5]
+    assert all(len(run.invalid_ns) == 0 for run in runs)
+
+
+def test_samples_that_are_no_number_are_left_out_and_told(tmp_path: Path) -> None:
+    accel = np.tile([0.0, 0.0, 9.81], (4, 1)).astype(">f4")
+    accel[1, 0], accel[3, 2] = np.nan, np.inf
+    payloads = [
+        nest(
+            "DEVC",
+            text("DVNM", "HERO9 Black"),
+            nest("STRM", klv("ACCL", "f", 12, 4, accel.tobytes())),
+            sensor_stream("GYRO", np.zeros((4, 3)), total=4 * (i + 1), scale=939),
+        )
+        for i in range(2)
+    ]
+    path = write_clip(tmp_path / "a.mp4", payloads, frames=4)
+    run = next(open_gpmf_imu(path, origin_ns=0, accept_sensor_frame=False).runs)
+    assert run.accel.t_ns.tolist() == [0, 500_000_000]
+    assert run.invalid_ns.tolist() == [250_000_000, 750_000_000]
+    assert (len(run.gyro), len(run.saturated_ns)) == (4, 0)
 
 
 def write_video(path: Path) -> Path:

@@ -5,19 +5,17 @@ import pytest
 from py_gpmf_parser import gopro_telemetry_extractor
 
 from pipelines.imu.gpmf_axes import axes_rotation
-from pipelines.imu.gpmf_klv import GpmfError, read_samples, read_streams
+from pipelines.imu.gpmf_klv import (
+    GpmfError,
+    KlvRecord,
+    find_text,
+    full_range,
+    read_samples,
+    read_streams,
+)
+from pipelines.synthetic.gpmf_writer import klv, nest, text
 
 gpmf = gopro_telemetry_extractor.pgfp
-
-
-def klv(key: str, kind: str, size: int, repeat: int, data: bytes) -> bytes:
-    head = key.encode() + (kind or "\0").encode() + struct.pack(">BH", size, repeat)
-    return head + data + b"\0" * (-len(data) % 4)
-
-
-def nest(key: str, *children: bytes) -> bytes:
-    data = b"".join(children)
-    return klv(key, "", 1, len(data), data)
 
 
 SCALE = klv("SCAL", "s", 2, 1, struct.pack(">h", 100))
@@ -103,6 +101,28 @@ def test_samples_that_are_no_numbers_are_refused(records: list[bytes], message: 
     (stream,) = read_streams(payload(*records))
     with pytest.raises(GpmfError, match=message):
         read_samples(stream, "ACCL")
+
+
+def test_text_is_found_however_deep_and_the_first_counts() -> None:
+    data = nest("DEVC", nest("STRM", text("MINF", "HERO7 Black")), text("MINF", "other"))
+    assert find_text(data, "MINF") == "HERO7 Black"
+    assert find_text(data, "STNM") == ""
+    assert find_text(b"", "MINF") == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "limits"),
+    [
+        ("s", (-32768.0, 32767.0)),
+        ("B", (0.0, 255.0)),
+        ("l", (-2147483648.0, 2147483647.0)),
+        ("f", (-np.inf, np.inf)),
+        ("c", (-np.inf, np.inf)),
+    ],
+)
+def test_full_range_is_that_of_the_type(kind: str, limits: tuple[float, float]) -> None:
+    record = KlvRecord(key="ACCL", kind=kind, size=1, repeat=0, data=b"")
+    assert full_range(record) == limits
 
 
 def test_rotation_agrees_with_the_cameras_own_matrix_as_gopros_parser_applies_it() -> None:

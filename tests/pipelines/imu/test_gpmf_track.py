@@ -4,7 +4,9 @@ import pytest
 
 from pipelines.imu.gpmf_klv import GpmfError
 from pipelines.imu.gpmf_track import SENSORS, gpmf_faults, read_payloads
+from pipelines.synthetic.gpmf_writer import klv, nest
 from schemas.errors import TakeError
+from tests.gopro_files import Sensor, make_payloads, write_clip
 
 
 def test_payloads_of_a_real_clip_by_their_time_and_running_numbers(shared_data: Path) -> None:
@@ -26,6 +28,27 @@ def test_samples_are_counted_where_the_camera_does_not(shared_data: Path, tmp_pa
     payloads = list(read_payloads(untold))
     assert all("TSMP" not in p.streams[key].records for p in payloads for key in SENSORS)
     assert [p.numbers for p in payloads] == [p.numbers for p in read_payloads(clip)]
+
+
+def test_stamps_are_nanoseconds_of_each_sensor(tmp_path: Path) -> None:
+    sensors = {"accel": Sensor(rate_hz=200, first_s=0.002), "gyro": Sensor(rate_hz=400)}
+    data = make_payloads(seconds=3, camera_zero_us=1 << 40, **sensors)
+    payloads = list(read_payloads(write_clip(tmp_path / "a.mp4", data, frames=3)))
+    assert [dict(payload.stamps_ns) for payload in payloads] == [
+        {"ACCL": ((1 << 40) + i * 1_000_000 + 2000) * 1000, "GYRO": ((1 << 40) + i * 10**6) * 1000}
+        for i in range(3)
+    ]
+    plain = make_payloads(seconds=1, **sensors)
+    (payload,) = read_payloads(write_clip(tmp_path / "b.mp4", plain, frames=3))
+    assert payload.stamps_ns == {}
+
+
+def test_stamp_that_is_no_single_number_is_refused(tmp_path: Path) -> None:
+    samples = klv("ACCL", "s", 6, 1, b"\0" * 6)
+    data = nest("DEVC", nest("STRM", klv("STMP", "J", 8, 2, b"\0" * 16), samples))
+    path = write_clip(tmp_path / "a.mp4", [data], frames=1)
+    with pytest.raises(GpmfError, match="STMP of ACCL must be one number, got 2"):
+        list(read_payloads(path))
 
 
 def test_malformed_bytes_become_the_fault_of_their_take(tmp_path: Path) -> None:

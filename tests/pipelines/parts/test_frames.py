@@ -74,7 +74,7 @@ def write(
     progress = options.pop("progress", None)
     config = VideoConfig(**options)
     write_frames_part(
-        parts, KEY, path=path, span=span, config=config, encoder=encoder, progress=progress
+        parts, KEY, paths=[path], span=span, config=config, encoder=encoder, progress=progress
     )
     table = parts.read_table("frames", KEY)
     schema = frames_part_schema(encoder.spec.video_dim)
@@ -177,6 +177,60 @@ def test_grid_and_tolerance_come_from_the_config(video: Path, tmp_path: Path) ->
     assert [r["t_ns"] // NS_PER_MS for r in few] == [0, 100]
 
 
+def test_uneven_times_lead_each_grid_time_to_its_nearest_frame(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    pts = np.cumsum(rng.integers(1200, 7000, 60)).tolist()
+    path = write_video(tmp_path / "vfr.mp4", make_frames(60), pts=pts)
+    encoder = MeanEncoder()
+    rows = write(tmp_path, path, encoder=encoder, span=span_ms(0, 2000), tolerance_ms=500)
+    at_ms = [(p - pts[0]) / 90 for p in pts]
+    expected = [min(range(60), key=lambda i: abs(at_ms[i] - t)) for t in range(0, 2000, 100)]
+    assert [r["frame_index"] for r in rows] == expected
+    assert [r["pts_ns"] / 1e6 for r in rows] == pytest.approx([at_ms[i] for i in expected])
+    frames = encoder.encode_frames(np.stack([plain_frames(path)[i] for i in expected]))
+    np.testing.assert_array_equal([r["embedding"] for r in rows], frames.astype(np.float16))
+
+
+def test_chapters_are_one_recording(video: Path, tmp_path: Path) -> None:
+    second = write_video(tmp_path / "2.mp4", make_frames(75, seed=1))
+    encoder = MeanEncoder()
+    parts = PartStore(tmp_path)
+    write_frames_part(
+        parts,
+        KEY,
+        paths=[video, second],
+        span=span_ms(0, 5000),
+        config=VideoConfig(),
+        encoder=encoder,
+    )
+    rows = parts.read_table("frames", KEY).to_pylist()
+    assert [r["t_ns"] for r in rows] == [i * 100 * NS_PER_MS for i in range(50)]
+    assert [r["frame_index"] for r in rows] == [3 * i for i in range(50)]
+    # 75 frames last 2.5 s, to the tick of a steady 30 a second.
+    assert [r["pts_ns"] for r in rows] == [r["t_ns"] for r in rows]
+    alone = encoder.encode_frames(np.stack(plain_frames(second)[::3])).astype(np.float16)
+    np.testing.assert_array_equal([r["embedding"] for r in rows[25:]], alone)
+
+
+def test_motion_is_left_out_where_it_is_not_asked_for(video: Path, tmp_path: Path) -> None:
+    encoder, parts = MeanEncoder(), PartStore(tmp_path)
+    for key, motion in ((KEY, True), ("e" * 64, False)):
+        write_frames_part(
+            parts,
+            key,
+            paths=[video],
+            span=span_ms(0, 800),
+            config=VideoConfig(),
+            encoder=encoder,
+            motion=motion,
+        )
+    told, silent = parts.read_table("frames", KEY), parts.read_table("frames", "e" * 64)
+    names = ("motion_dx", "motion_dy", "motion_peak")
+    assert [told[name].null_count for name in names] == [1, 1, 1]
+    assert [silent[name].null_count for name in names] == [len(silent)] * 3 == [8, 8, 8]
+    assert told.drop_columns(list(names)).equals(silent.drop_columns(list(names)))
+
+
 def test_picture_too_small_for_motion_has_none(tmp_path: Path) -> None:
     path = write_video(tmp_path / "s.mp4", make_frames(12, height=64, width=64))
     rows = write(tmp_path, path, encoder=MeanEncoder(), span=span_ms(0, 400))
@@ -197,7 +251,7 @@ def test_no_frame_in_the_span_is_a_fault_of_the_take(video: Path, tmp_path: Path
         write_frames_part(
             parts,
             KEY,
-            path=video,
+            paths=[video],
             span=span_ms(9000, 10_000),
             config=VideoConfig(),
             encoder=MeanEncoder(),
@@ -211,7 +265,7 @@ def test_overflow_of_float16_is_a_fault_of_the_take(video: Path, tmp_path: Path)
         write_frames_part(
             parts,
             KEY,
-            path=video,
+            paths=[video],
             span=span_ms(0, 300),
             config=VideoConfig(),
             encoder=MeanEncoder(scale=1e6),

@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.config import ImuConfig
 from pipelines.datasets.base import ImuRecording
+from pipelines.imu.sample_counts import COUNT_COLUMNS
 from pipelines.parts.imu import write_imu_part
 from pipelines.parts.keys import IMU_PART_VERSION
 from pipelines.parts.store import PartStore
@@ -131,12 +132,14 @@ def test_fault_in_the_runs_leaves_no_part(tmp_path: Path) -> None:
 
 def test_golden_output_guards_the_part_version(tmp_path: Path) -> None:
     """If this fails and the change is meant, raise IMU_PART_VERSION and write the new values."""
-    assert IMU_PART_VERSION == 1
+    assert IMU_PART_VERSION == 2
     table = written(tmp_path, recording(gap_s=(0.7, 0.85)))
     rows = [0, 1, 34, 35, 36, 42, 43, 99]
     got = np.stack([table[c].to_numpy()[rows] for c in IMU_CHANNELS], axis=1)
     np.testing.assert_allclose(got, GOLDEN, atol=2e-6)
     assert [table["gap_ns"][i].as_py() for i in rows] == [0, 0, 0, 0, 150000000, 150000000, 0, 0]
+    counts = np.stack([table[name].to_numpy()[rows] for name in COUNT_COLUMNS], axis=1)
+    assert counts.tolist() == GOLDEN_COUNTS
 
 
 # Rows 0, 1, 34, 35 (at the gap's start), 36 and 42 (in it), 43 and 99.
@@ -149,4 +152,16 @@ GOLDEN = [
     [0.000000, 0.000000, 0.000000, 0.000000, 0.000000, 0.000000],
     [-0.898991, 0.106511, 9.810000, -0.994624, -0.097471, 0.860814],
     [-0.625086, 0.527398, 9.810000, 0.925496, 0.024002, 1.981722],
+]
+# Twenty samples of 1 ms a step; the last one before the gap opens row 35, and the interval across
+# the gap counts nowhere. In row 42 ten samples follow the gap with nine intervals between them.
+GOLDEN_COUNTS = [
+    [20, 0, 0, 20, 20_000_000, 20_000_000],
+    [20, 0, 0, 20, 20_000_000, 20_000_000],
+    [20, 0, 0, 20, 20_000_000, 20_000_000],
+    [1, 0, 0, 1, 1_000_000, 1_000_000],
+    [0, 0, 0, 0, 0, 0],
+    [10, 0, 0, 9, 9_000_000, 9_000_000],
+    [20, 0, 0, 20, 20_000_000, 20_000_000],
+    [20, 0, 0, 20, 20_000_000, 20_000_000],
 ]

@@ -52,6 +52,12 @@ def keys(cfg: PrepConfig, take: Take = TAKE, spec: EmbeddingSpec = SPEC) -> tupl
         ("dataset.timesync_k0", 1, (True, False)),
         ("video.step_ms", 200, (False, True)),
         ("video.decoder", "pyav", (False, True)),
+        ("audit.enabled", False, (False, True)),
+        ("audit.max_lag_ms", 900, (False, False)),
+        ("audit.window_s", 30, (False, False)),
+        ("audit.suspect_ms", 30, (False, False)),
+        ("audit.correct", True, (False, False)),
+        ("quality.max_abs_lag_ms", 100.0, (False, False)),
     ],
 )
 def test_only_what_matters_to_a_part_enters_its_key(
@@ -70,6 +76,18 @@ def test_rows_variant_and_encoder_enter_the_keys() -> None:
     assert keys(config(), take=full)[1] != base[1]
     assert keys(config(), spec=other)[1] != base[1]
     assert keys(config(), take=replace(TAKE, label="dance")) == base
+
+
+def test_pooling_enters_no_part() -> None:
+    pooled = SPEC.model_copy(update={"pooling": "seqTransf", "pooling_sha256": "2" * 64})
+    assert keys(config(), spec=pooled) == keys(config())
+    assert text_key(["a"], encoder=pooled) == text_key(["a"], encoder=SPEC)
+
+
+def test_precision_enters_the_parts() -> None:
+    half = SPEC.model_copy(update={"precision": "bfloat16"})
+    assert keys(config(), spec=half)[1] != keys(config())[1]
+    assert text_key(["a"], encoder=half) != text_key(["a"], encoder=SPEC)
 
 
 def test_text_key_ignores_order() -> None:

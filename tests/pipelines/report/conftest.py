@@ -64,6 +64,7 @@ def segment_row(**changes: Any) -> dict[str, Any]:
         "take_lag_ns": 2_000_000,
         "take_lag_r2": 0.75,
     }
+    row |= dict.fromkeys(name for name in SEGMENT_SCHEMA.names if name not in row)
     assert set(row) == set(SEGMENT_SCHEMA.names)
     assert set(changes) <= set(row)
     return row | changes
@@ -121,7 +122,8 @@ def write_imu(parts: PartStore, key: str, *, seconds: int) -> None:
     n = 50 * seconds
     t_ns = np.arange(n, dtype=np.int64) * SECOND // 50
     columns = [np.full(n, c - 2, np.float32) for c in range(6)]
-    arrays = [t_ns, *columns, np.full(n, 1_000_000), t_ns >= SECOND]
+    counts = [np.zeros(n, np.int32)] * 4 + [np.zeros(n, np.int64), np.zeros(n)]
+    arrays = [t_ns, *columns, np.full(n, 1_000_000), t_ns >= SECOND, *counts]
     batch = pa.RecordBatch.from_arrays([pa.array(a) for a in arrays], schema=IMU_PART_SCHEMA)
     parts.write("imu", key, schema=IMU_PART_SCHEMA, batches=[batch.slice(0, 70), batch.slice(70)])
 
@@ -143,6 +145,8 @@ def make_version(tmp_path: Path) -> Callable[..., HandmadeVersion]:
         counts: dict[str, Any] | None = None,
         quarantine: list[dict[str, Any]] | None = None,
         meaning: str | None = None,
+        encoder: bool = True,
+        quality: dict[str, dict[str, float]] | None = None,
         format_version: int = 1,
         run: bool = True,
         seconds: int = 20,
@@ -173,7 +177,9 @@ def make_version(tmp_path: Path) -> Callable[..., HandmadeVersion]:
                 "batch_size": 32,
                 "device_kind": "cpu",
                 "precision": "float32",
-            },
+            }
+            if encoder
+            else None,
             "part_versions": {"imu": 1, "frames": 1, "text": 1},
             "imu": {
                 "channels": list(IMU_CHANNELS),
@@ -183,6 +189,7 @@ def make_version(tmp_path: Path) -> Callable[..., HandmadeVersion]:
                 "length_ns": 5 * SECOND,
             },
             "counts": {"planned": len(rows), "stored": len(rows), "takes": 1, **(counts or {})},
+            "quality": quality or {},
             "objects": [],
         }
         (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from pipelines.parts.motion_trace import MotionTrace
 from pipelines.parts.store import PartStore
 from pipelines.report import figures
-from pipelines.report.alignment import MotionTrace
 from pipelines.report.examples import Example, Thumbnail
 from pipelines.report.figures import (
     draw_alignment_figure,

@@ -105,8 +105,24 @@ def test_page_tells_counts_reasons_and_alignment(make_version: MakeVersion) -> N
     assert "take z vrs_missing vrs must be there 5" in words["quarantine"]
     assert re.search(r"cooking 1 0 1 2 dance 1 0 0 1 all 2 0 1 3", words["labels"])
     table = words["alignment"].partition(" split segments ")[2]
-    assert table.startswith("take c -120.0 0.75 0.0 33.3 test 1 take a")
+    assert table.startswith("take c -120.0 - 0.75 - - 0.0 33.3 test 1 take a")
     assert "narration at +2.00 s" in words["examples"]
+
+
+def test_page_shows_suspect_drifting_and_corrected_takes(make_version: MakeVersion) -> None:
+    row = segment_row(
+        take_lag_ns=-802_000_000,
+        take_lag_confidence=0.91,
+        take_lag_drift_ns=7_000_000,
+        sync_suspect=True,
+        imu_correction_ns=-800_000_000,
+    )
+    made = make_version([row, segment_row(take_uid="b", take_name="take b", imu_correction_ns=0)])
+    words = report(made).words["alignment"]
+    assert "take a -802.0 +7 0.75 0.91 suspect" in words
+    assert "largest drift 7.0 ms" in words
+    assert "suspect 1 takes beyond audit.suspect_ms" in words
+    assert "corrected 1 takes" in words
 
 
 def test_page_asks_nothing_of_the_network(make_version: MakeVersion) -> None:

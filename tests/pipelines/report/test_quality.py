@@ -36,6 +36,11 @@ def test_overview_counts_takes_people_and_modalities() -> None:
     assert (got.repeats, got.shared_windows, got.truncated) == (1, 1, 1)
 
 
+def test_without_encoder_no_sentence_is_cut() -> None:
+    rows = [segment_row(tokens=78), segment_row(tokens=None)]
+    assert summarise_version(lazy(rows), max_tokens=None).truncated == 0
+
+
 def test_covered_time_counts_each_second_of_a_take_once() -> None:
     rng = np.random.default_rng(5)
     rows = []
@@ -80,13 +85,24 @@ def test_labels_by_split_with_unknown_ones_last() -> None:
 
 def test_takes_come_worst_first_and_untold_last() -> None:
     rows = [
-        segment_row(take_uid="a", take_lag_ns=5_000_000),
+        segment_row(take_uid="a", take_lag_ns=5_000_000, imu_correction_ns=0),
         segment_row(take_uid="b", take_lag_ns=-40_000_000, frame_error_ns=3_000_000),
         segment_row(take_uid="b", take_lag_ns=-40_000_000, frame_error_ns=9_000_000),
         segment_row(take_uid="c", take_lag_ns=None, take_lag_r2=0.125),
-        segment_row(take_uid="d", take_lag_ns=20_000_000, clock_uncertainty_ns=33_000_000),
+        segment_row(
+            take_uid="d",
+            take_lag_ns=20_000_000,
+            take_lag_confidence=0.5,
+            take_lag_drift_ns=-3_000_000,
+            sync_suspect=True,
+            imu_correction_ns=20_000_000,
+            clock_uncertainty_ns=33_000_000,
+        ),
     ]
     table = summarise_takes(lazy(rows))
+    shown = table.select("confidence", "drift_ms", "suspect", "corrected_ms").rows()
+    nothing = (None, None, None, None)
+    assert shown == [nothing, (0.5, -3.0, True, 20.0), (None, None, None, 0.0), nothing]
     assert table["take_uid"].to_list() == ["b", "d", "a", "c"]
     assert table["lag_ms"].to_list() == [-40.0, 20.0, 5.0, None]
     assert table["segments"].to_list() == [2, 1, 1, 1]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.segments.filters import (
+    drop_faulty,
     filter_segments,
     find_frame_faults,
     find_imu_faults,
@@ -98,3 +99,12 @@ def test_modality_not_required_is_marked_absent() -> None:
 
 def test_text_without_embedding_is_empty() -> None:
     assert find_text_faults(np.array([True, False])).tolist() == ["", "text_empty"]
+
+
+def test_later_faults_fall_only_on_what_is_left() -> None:
+    found = filter_segments(faults(text=[1]), required=("text",))
+    more = drop_faulty(found, faults=np.array(["ambiguous", "ambiguous", ""]))
+    assert more.keep.tolist() == [False, False, True]
+    assert more.drops == {"text_empty": 1, "ambiguous": 1}
+    assert more.valid is found.valid
+    assert found.keep.tolist() == [True, False, True]

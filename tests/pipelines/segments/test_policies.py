@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from pipelines.config import SegmentsConfig
+from pipelines.config import SegmentsConfig, TextConfig
 from pipelines.segments.policies import PLAN_COLUMNS, TakePlan, count_neighbours, plan_segments
 from schemas.narration import Narration
 from schemas.segment import make_segment_id
@@ -36,6 +36,64 @@ def test_every_narration_is_one_row_in_time_order() -> None:
     assert found.rows["clock_uncertainty_ns"].to_list() == [33, 33]
     assert found.rows.schema == pl.Schema(PLAN_COLUMNS)
     assert (found.drops, found.planned) == ({}, 2)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept", "drops"),
+    [
+        ({}, "abcde", {}),
+        ({"subjects": "wearer"}, "abce", {"narration_other_subject": 1}),
+        ({"visibility": "visible"}, "abd", {"narration_not_visible": 2}),
+        (
+            {"subjects": "wearer", "visibility": "visible"},
+            "ab",
+            {"narration_other_subject": 1, "narration_not_visible": 2},
+        ),
+    ],
+)
+def test_only_what_is_known_to_be_of_others_or_hidden_falls(
+    wanted: dict[str, Any], kept: str, drops: dict[str, int]
+) -> None:
+    said = [
+        ("a", "wearer", True),
+        ("b", None, None),
+        ("c", "wearer", False),
+        ("d", "other", True),
+        ("e", None, False),
+    ]
+    found = plan_segments(
+        make_take(),
+        narrations=[
+            make_narration(3 * i + 3, text, subject=subject, visible=visible)
+            for i, (text, subject, visible) in enumerate(said)
+        ],
+        span=SPAN,
+        clock_uncertainty_ns=0,
+        config=SegmentsConfig(),
+        text=TextConfig(**wanted),
+    )
+    assert "".join(found.rows["text"]) == kept
+    assert found.drops == drops
+    assert found.planned == 5
+    carried = {row["text"]: (row["subject"], row["visible"]) for row in found.rows.to_dicts()}
+    assert carried == {text: (who, seen) for text, who, seen in said if text in kept}
+
+
+def test_other_subjects_fall_under_their_own_reason_outside_the_take_too() -> None:
+    found = plan_segments(
+        make_take(),
+        narrations=[make_narration(99, subject="other"), make_narration(99, subject="wearer")],
+        span=SPAN,
+        clock_uncertainty_ns=0,
+        config=SegmentsConfig(),
+        text=TextConfig(subjects="wearer"),
+    )
+    assert found.drops == {"narration_other_subject": 1, "narration_outside_take": 1}
+
+
+def test_sentence_without_words_is_planned() -> None:
+    found = plan([make_narration(10.0, "", text_raw="")])
+    assert (found.rows["text"].to_list(), found.drops) == ([""], {})
 
 
 def test_ids_follow_the_published_identity() -> None:

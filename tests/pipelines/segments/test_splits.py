@@ -1,5 +1,6 @@
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,60 @@ def test_unknown_participants_are_never_shared() -> None:
 def test_official_needs_splits_we_know(official: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         assign_splits(takes(2), config=SplitConfig(kind="official"), official=official)
+
+
+def test_test_participants_are_test_and_the_others_shared_out() -> None:
+    of = takes(20)
+    config = SplitConfig(test_participants=("p3", "egoexo4d:p7"))
+    found = split_of_participants(assign_splits(of, config=config, official={}), of)
+    assert {p for p, split in found.items() if split == "test"} == {"egoexo4d:p3", "egoexo4d:p7"}
+    # 8 others at 0.6 to 0.2: 6 and 2, in the order of the hash.
+    others = sorted(
+        set(found) - {"egoexo4d:p3", "egoexo4d:p7"},
+        key=lambda p: sha256_hex(canonical_json([0, p])),
+    )
+    assert [found[p] for p in others] == ["train"] * 6 + ["val"] * 2
+
+
+def test_participants_of_a_subset_may_lack_some_of_the_test_ones() -> None:
+    of = takes(6)
+    config = SplitConfig(test_participants=("p1", "p99"))
+    found = split_of_participants(assign_splits(of, config=config, official={}), of)
+    assert Counter(found.values()) == {"test": 1, "train": 1, "val": 1}
+    assert found["egoexo4d:p1"] == "test"
+
+
+def test_a_run_of_one_participant_does_without_the_test_list() -> None:
+    of = takes(2)
+    for named in ("p0", "p5"):
+        config = SplitConfig(test_participants=(named,))
+        assert set(assign_splits(of, config=config, official={}).values()) == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        pytest.param(
+            {"test_participants": ("5", "10")},
+            "must name a participant of this run, got 5, 10 where there are egoexo4d:p0",
+            id="none_of_them",
+        ),
+        pytest.param(
+            {"test_participants": ("p0", "p1")}, "must leave a participant for train", id="all"
+        ),
+        pytest.param(
+            {"test_participants": ("p0",), "shares": (0.0, 0.0, 1.0)},
+            "shares must leave train or val a share",
+            id="no_share_left",
+        ),
+    ],
+)
+def test_test_participants_that_cannot_be(fields: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        assign_splits(takes(4), config=SplitConfig(**fields), official={})
+
+
+def test_test_participants_count_only_under_participant() -> None:
+    of = takes(4)
+    config = SplitConfig(kind="custom", takes={"t000": "val"}, test_participants=("p0",))
+    assert assign_splits(of, config=config, official={})["t000"] == "val"

@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipelines.align.sync_audit import SyncAudit, measure_lag
@@ -125,12 +126,41 @@ def test_take_lag_is_measured_once_for_the_whole_take(parts: PartStore) -> None:
     assert set(rows["take_lag_r2"].to_pylist()) == {float(np.float32(round(wanted.r2, 3)))}
 
 
-def test_lag_is_kept_to_the_millisecond(parts: PartStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    audit = SyncAudit(lag_ns=-61_499_999, r2=0.45649)
-    monkeypatch.setattr("pipelines.stores.assemble.measure_lag", lambda **_: audit)
-    rows = assemble(write(parts), parts).table
-    assert set(rows["take_lag_ns"].to_pylist()) == {-61_000_000}
-    assert set(rows["take_lag_r2"].to_pylist()) == {float(np.float32(0.456))}
+@pytest.mark.parametrize(
+    ("limits", "drops"),
+    [
+        pytest.param({}, {}, id="none"),
+        pytest.param({"max_abs_lag_ms": 161}, {}, id="at_the_limit"),
+        pytest.param({"max_abs_lag_ms": 160.9}, {"lag_high": 4}, id="lag_high"),
+        pytest.param({"min_lag_confidence": 0.4}, {}, id="just_trusted"),
+        pytest.param({"min_lag_confidence": 0.41}, {"lag_unknown": 4}, id="lag_unknown"),
+    ],
+)
+def test_lag_of_the_take_is_on_every_row_and_can_be_limited(
+    parts: PartStore,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, float],
+    drops: dict[str, int],
+) -> None:
+    audit = SyncAudit(
+        lag_ns=-161_000_000,
+        r2=0.456,
+        confidence=0.4,
+        drift_ns=None,
+        origin_ns=0,
+        seconds=5,
+        window_s=5,
+        local_lag_ms=(),
+        local_r2=(),
+        local_confidence=(),
+    )
+    monkeypatch.setattr("pipelines.stores.sync_record.measure_lag", lambda **_: audit)
+    rows = assemble(write(parts), parts, quality=limits)
+    assert rows.drops == drops
+    stored = 4 - sum(drops.values())
+    assert rows.table["take_lag_ns"].to_pylist() == [-161_000_000] * stored
+    assert rows.table["take_lag_r2"].to_pylist() == [float(np.float32(0.456))] * stored
+    assert rows.table["sync_suspect"].to_pylist() == [True] * stored
 
 
 @pytest.mark.parametrize(
@@ -243,3 +273,158 @@ def test_sentences_are_found_by_the_hash_of_their_utf8(parts: PartStore) -> None
     fake = write(parts, narrations=[make_narration(1.0, "öffnet die Tür")])
     assert fake.text["text_sha256"][0].as_py() == sha256_hex("öffnet die Tür".encode())
     assert assemble(fake, parts).valid.all()
+
+
+def test_quality_columns_by_slow_loop(parts: PartStore) -> None:
+    narrations = [*NARRATIONS, make_narration(1.9, "looks back"), make_narration(4.2, "")]
+    fake = write(parts, narrations=narrations, missing=[15])
+    table = assemble(fake, parts, segments={"require": []}).table.to_pylist()
+    assert len(table) == 6
+    for row in table:
+        window = range(row["start_ns"], row["end_ns"])
+        inside = {n.text for n in narrations if n.narration_ns in window and n.text}
+        assert row["sentences_in_window"] == len(inside)
+        assert row["ambiguous"] == (len(inside) > 1)
+        assert row["narrations_per_minute"] == 72  # six in the 5 s of this take
+        assert row["frames_missing"] == (1_500_000_000 in window)
+        assert row["frames"] + row["frames_missing"] == 10
+        assert row["imu_coverage"] == 1
+        assert row["imu_jitter_ns"] == 0
+        assert row["imu_invalid_share"] == row["imu_saturated_share"] == 0
+        assert row["imu_still_share"] == 0
+        assert row["imu_padded_samples"] == 0
+    assert {row["ambiguous"] for row in table} == {True, False}
+
+
+def test_coverage_and_missing_frames_are_told_where_the_modality_is_not(parts: PartStore) -> None:
+    fake = write(parts, invalid=[14], missing=[15, 16])
+    row = assemble(fake, parts, segments={"require": []}).table.to_pylist()[1]
+    assert (row["has_imu"], row["has_video"]) == (False, False)
+    assert row["imu_coverage"] == pytest.approx(0.9)
+    assert row["frames_missing"] == 2
+    for name in ("imu_gap_ns", "imu_jitter_ns", "imu_still_share", "imu_padded_samples", "frames"):
+        assert row[name] is None, name
+
+
+def test_take_without_parts_or_narrations_tells_no_quality(parts: PartStore) -> None:
+    fake = write(parts, narrations=[])
+    bare = replace(fake.prepared, imu_key=None, frames_key=None, text_key=None)
+    stride = {"policy": "stride", "require": []}
+    rows = assemble(replace(fake, prepared=bare), parts, segments=stride).table
+    assert len(rows) == 5
+    for name in (
+        "imu_coverage",
+        "imu_jitter_ns",
+        "imu_invalid_share",
+        "imu_saturated_share",
+        "imu_still_share",
+        "imu_padded_samples",
+        "frames_missing",
+        "narrations_per_minute",
+        "sentences_in_window",
+        "ambiguous",
+    ):
+        assert rows[name].null_count == 5, name
+
+
+SPOILT = {
+    "imu_coverage_low": {"min_imu_coverage": 0.95},
+    "imu_gap_long": {"max_imu_gap_ms": 10},
+    "imu_jitter_high": {"max_imu_jitter_us": 500},
+    "imu_invalid_high": {"max_imu_invalid_share": 0.1},
+    "imu_saturated": {"max_imu_saturated_share": 0.02},
+    "imu_still": {"max_imu_still_share": 0.5},
+    "frame_error_high": {"max_frame_error_ms": 17},
+    "frames_missing_many": {"max_frames_missing": 0},
+    "narrations_dense": {"max_narrations_per_minute": 45},
+    "overlaps_many": {"max_overlaps": 0},
+    "ambiguous": {"drop_ambiguous": True},
+}
+
+
+@pytest.mark.parametrize("reason", SPOILT)
+def test_each_limit_drops_the_spoilt_segment(parts: PartStore, reason: str) -> None:
+    """Of two segments in a minute and a half, the second one is spoilt in the way of each limit."""
+    narrations = [make_narration(10.5, "opens the door"), make_narration(80.5, "walks in")]
+    if reason in ("ambiguous", "narrations_dense", "overlaps_many"):
+        narrations += [make_narration(80.9, f"says {k}") for k in range(40)]
+    config = make_config(parts.root.parent)
+    fake = write_fake_take(parts, config=config, narrations=narrations, seconds=90)
+    spoil(parts, fake, reason=reason)
+    loose = assemble(fake, parts, segments={"require": ["text"]})
+    assert (loose.drops, len(loose)) == ({}, len(narrations))
+    rows = assemble(fake, parts, segments={"require": ["text"]}, quality=SPOILT[reason])
+    assert rows.drops == {reason: len(narrations) - 1}
+    assert rows.planned == len(narrations)
+    assert rows.table["text"].to_pylist() == ["opens the door"]
+    assert rows.valid.all()
+    assert rows.imu.shape[0] == rows.video.shape[0] == rows.text.shape[0] == 1
+
+
+def spoil(parts: PartStore, fake: FakeTake, *, reason: str) -> None:
+    """Rewrite the take's imu or frames part with a fault between 80 and 81 s."""
+    imu = {name: fake.imu[name].to_numpy().copy() for name in fake.imu.column_names}
+    here = (imu["t_ns"] >= 80 * NS_PER_S) & (imu["t_ns"] < 81 * NS_PER_S)
+    frames, last = fake.frames, np.flatnonzero(fake.frames["t_ns"].to_numpy() == 80_500_000_000)
+    if reason == "imu_coverage_low":
+        imu["valid"][np.flatnonzero(here)[4]] = False
+    elif reason == "imu_gap_long":
+        imu["gap_ns"][np.flatnonzero(here)[4]] = 10_000_001
+    elif reason == "imu_jitter_high":
+        # Half the intervals 4 ms and half 6 ms: a standard deviation of 1 ms.
+        imu["interval_sum_us2"][here] = imu["intervals"][here] * (4000.0**2 + 6000.0**2) / 2
+    elif reason == "imu_invalid_high":
+        imu["invalid_samples"][here] = 10
+    elif reason == "imu_saturated":
+        imu["saturated_samples"][here] = 1
+    elif reason == "imu_still":
+        for name in IMU_CHANNELS:
+            imu[name][here] = 0.01
+    elif reason == "frame_error_high":
+        pts_ns = frames["pts_ns"].to_numpy().copy()
+        pts_ns[last] += 40_000_000
+        frames = frames.set_column(1, frames.schema.field("pts_ns"), pa.array(pts_ns))
+    elif reason == "frames_missing_many":
+        frames = frames.filter(pa.array(np.arange(len(frames)) != last))
+    imu_part = pa.table(imu, schema=fake.imu.schema)
+    for kind, table in (("imu", imu_part), ("frames", frames)):
+        key = getattr(fake.prepared, f"{kind}_key")
+        parts.path(kind, key).unlink()  # type: ignore[arg-type]
+        parts.write(kind, key, schema=table.schema, batches=table.to_batches(), metadata=None)  # type: ignore[arg-type]
+
+
+def test_take_whose_lag_cannot_be_told_falls_where_it_must_be(parts: PartStore) -> None:
+    rows = assemble(write(parts), parts, quality={"min_lag_confidence": 0})
+    assert rows.drops == {"lag_unknown": 4}
+    assert rows.imu.shape == (0, 6, 10)
+
+
+def test_segment_beyond_several_limits_counts_once_under_the_first(parts: PartStore) -> None:
+    fake = write(parts, invalid=[14])
+    limits = {"min_imu_coverage": 1, "max_imu_gap_ms": 1e-6, "max_overlaps": 0}
+    rows = assemble(fake, parts, segments={"require": ["text"]}, quality=limits)
+    assert rows.drops == {"imu_coverage_low": 2, "imu_gap_long": 2}
+    required = assemble(fake, parts, quality=limits)
+    assert required.drops == {"imu_gap": 2, "imu_gap_long": 2}
+
+
+def test_overlaps_are_limited_as_planned_and_told_as_stored(parts: PartStore) -> None:
+    narrations = [make_narration(s, f"says {s}") for s in (1.0, 1.5, 2.0, 4.0)]
+    fake = write(parts, narrations=narrations)
+    free = assemble(fake, parts)
+    assert free.table["overlaps"].to_pylist() == [1, 2, 1, 0]
+    rows = assemble(fake, parts, quality={"max_overlaps": 1})
+    assert rows.drops == {"overlaps_many": 1}
+    assert rows.table["overlaps"].to_pylist() == [0, 0, 0]
+    np.testing.assert_array_equal(rows.imu, free.imu[[0, 2, 3]])
+    np.testing.assert_array_equal(rows.text, free.text[[0, 2, 3]])
+
+
+def test_imu_alone_needs_no_encoder(parts: PartStore) -> None:
+    fake = write(parts, narrations=[])
+    bare = replace(fake.prepared, frames_key=None, text_key=None)
+    config = make_config(parts.root.parent, segments={"policy": "stride", "require": ["imu"]})
+    rows = assemble_take(bare, parts=parts, config=config, encoder=None)
+    assert (len(rows), rows.drops) == (5, {})
+    assert rows.video.shape == rows.text.shape == (5, 0)
+    assert rows.valid.tolist() == [[True, False, False]] * 5

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines.imu.sample_counts import COUNT_COLUMNS
 from pipelines.parts.store import PartStore
 from pipelines.stores.cut_imu import ImuGrid, read_imu_grid
 from schemas.errors import StoreDamagedError
@@ -45,6 +46,9 @@ def test_windows_are_exact_slices_of_the_part(tmp_path: Path) -> None:
         max(gaps[i : i + 10]) for i in first.tolist()
     ]
     assert grid.t_ns.tolist() == table["t_ns"].to_pylist()
+    assert {name: counts.tolist() for name, counts in grid.counts.items()} == {
+        name: table[name].to_pylist() for name in COUNT_COLUMNS
+    }
     assert (grid.stream, grid.frame) == ("imu-left", "device")
 
 
@@ -72,4 +76,4 @@ def test_part_of_another_step_is_damage(tmp_path: Path) -> None:
 
 def test_empty_part_is_damage(tmp_path: Path) -> None:
     with pytest.raises(StoreDamagedError, match="must hold grid points, got none"):
-        read(write(tmp_path, pa.table([[]] * 9, schema=IMU_PART_SCHEMA)))
+        read(write(tmp_path, IMU_PART_SCHEMA.empty_table()))

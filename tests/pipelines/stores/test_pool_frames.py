@@ -2,6 +2,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
@@ -82,13 +83,34 @@ def test_memory_does_not_hold_the_whole_take() -> None:
     assert peak < 1_500_000 < frames * dim * 2
 
 
-def test_motion_is_the_parts_own_with_nan_where_unknown() -> None:
-    table = make(1000)
-    found = pool(table, [0], length=1000)
-    assert found.motion_t_ns.tolist() == table["t_ns"].to_pylist()
-    assert np.isnan(found.motion[0]).all()
-    assert found.motion[1:, 0].tolist() == table["motion_dx"].to_pylist()[1:]
-    assert found.motion[1:, 1].tolist() == table["motion_dy"].to_pylist()[1:]
+def test_a_pooler_takes_the_means_place_once_a_window() -> None:
+    table = make(6000, missing=(7,))
+    starts = [0, 500, 500, 500, 5990, 7000]
+    seen: list[npt.NDArray[np.float16]] = []
+
+    def last_frame(frames: npt.NDArray[np.float16], /) -> npt.NDArray[np.float64]:
+        seen.append(frames.copy())
+        return 3 * frames[-1].astype(np.float64)
+
+    start_ns = np.array(starts, np.int64)
+    found = pool_frames(
+        table.to_batches(max_chunksize=5),
+        start_ns=start_ns,
+        end_ns=start_ns + 1000,
+        dim=DIM,
+        pooler=last_frame,
+    )
+    embedding = np.array(table["embedding"].to_pylist(), np.float64)
+    t_ns = np.array(table["t_ns"].to_pylist())
+    assert [len(frames) for frames in seen] == [9, 9]
+    for i, start in enumerate(starts):
+        inside = embedding[(t_ns >= start) & (t_ns < start + 1000)]
+        assert found.frames[i] == len(inside)
+        if len(inside):
+            unit = inside[-1] / np.linalg.norm(inside[-1])
+            np.testing.assert_array_equal(found.video[i], unit.astype(np.float16))
+    np.testing.assert_array_equal(found.video[1], found.video[3])
+    assert not found.video[4:].any()
 
 
 def test_no_frames_and_no_segments() -> None:

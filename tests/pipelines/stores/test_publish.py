@@ -17,6 +17,7 @@ import zarr
 from pipelines.parts.store import PartStore
 from pipelines.stores.assemble import TakeRows, assemble_take
 from pipelines.stores.publish import publish_version
+from pipelines.stores.quality_summary import summarise_quality
 from pipelines.stores.refs import list_versions, read_ref
 from pipelines.stores.sealed import read_manifest, read_run_record
 from pipelines.stores.verify import verify_version
@@ -93,6 +94,44 @@ def test_id_is_the_digest_of_the_manifest_and_names_no_clock_or_path(tmp_path: P
     assert str(tmp_path) not in text
     assert "executor" not in text
     assert re.search(r"20\d\d-\d\d-\d\d", text) is None
+
+
+def test_manifest_tells_the_spread_of_the_rows_written(tmp_path: Path) -> None:
+    config = make_config(tmp_path)
+    fakes = make_fakes(tmp_path, missing=[20])
+    published = publish_fakes(tmp_path, config=config, fakes=fakes)
+    path = tmp_path / f"versions/{published.version}/segments.parquet"
+    table = pq.read_table(path)
+    quality = published.manifest.quality
+    assert quality == summarise_quality(path)
+    missing = table["frames_missing"].to_numpy()
+    assert quality["frames_missing"]["mean"] == float(f"{missing.mean():.6g}") > 0
+    assert quality["frames_missing"]["count"] == len(table) == 36
+    assert "take_lag_ns" not in quality
+    assert verify_version(tmp_path, published.version) == []
+
+
+def test_version_of_imu_alone_has_no_other_array(tmp_path: Path) -> None:
+    config = make_config(tmp_path, segments={"policy": "stride", "require": ["imu"]})
+    (fake,) = make_fakes(tmp_path, takes=1)
+    bare = replace(fake.prepared, narrations=(), frames_key=None, text_key=None)
+    parts = PartStore(config.parts_root)
+    published = publish_version(
+        tmp_path,
+        rows=[assemble_take(bare, parts=parts, config=config, encoder=None)],
+        config=config,
+        encoder=None,
+        sources=[fake.source],
+        quarantine=make_quarantine(),
+        run=make_run_record(),
+    )
+    group = zarr.open_group(tmp_path / f"versions/{published.version}/arrays.zarr", mode="r")
+    assert sorted(group.array_keys()) == ["imu", "valid"]
+    assert published.manifest.encoder is None
+    assert published.counts.stored == 5
+    assert "frames_missing" not in published.manifest.quality
+    assert published.manifest.quality["imu_coverage"]["p05"] == 1
+    assert verify_version(tmp_path, published.version) == []
 
 
 @pytest.mark.parametrize("rows_per_batch", [1, 5, 1000])

@@ -83,3 +83,49 @@ def test_imu_gap_leaves_out_exactly_its_samples(tmp_path: Path) -> None:
         inside = (whole >= take.imu_gap_ns[0]) & (whole < take.imu_gap_ns[1])
         assert inside.sum() == pytest.approx(0.4 * stream.rate_hz, abs=1)
         np.testing.assert_array_equal(read_stamps(provider, stream.label), whole[~inside])
+
+
+def read_values(provider: Any, label: str, field: str) -> npt.NDArray[np.float64]:
+    stream = provider.get_stream_id_from_label(label)
+    return np.array(
+        [
+            getattr(provider.get_imu_data_by_index(stream, i), field)
+            for i in range(provider.get_num_data(stream))
+        ]
+    )
+
+
+def test_late_stamps_stand_for_what_was_before(tmp_path: Path) -> None:
+    take = plan_dataset(takes=1, seconds=2, seed=4, faults=["imu_late"]).takes[0]
+    provider = open_take(tmp_path / "imu.vrs", take)
+    (stream,) = (s for s in take.imu if s.label == "imu-right")
+    true_ns = imu_sample_ns(stream)
+    np.testing.assert_array_equal(read_stamps(provider, stream.label), true_ns + 800_000_000)
+    chip = provider.get_device_calibration().get_imu_calib(stream.label)
+    turn = chip.get_transform_device_imu().rotation().to_matrix()
+    raw = read_values(provider, stream.label, "gyro_radsec")
+    gyro = np.array([turn @ chip.raw_to_rectified_gyro(row) for row in raw])
+    off = [(gyro - imu_truth(take, at)[:, 3:]).std() for at in (true_ns, true_ns + 800_000_000)]
+    assert off[0] < 0.012
+    assert off[1] > 0.1
+
+
+def test_stamps_step_back_once_in_the_middle(tmp_path: Path) -> None:
+    take = plan_dataset(takes=1, seconds=2, seed=4, faults=["imu_backward"]).takes[0]
+    provider = open_take(tmp_path / "imu.vrs", take)
+    for stream in take.imu:
+        steps = np.diff(read_stamps(provider, stream.label))
+        assert (steps < 0).sum() == 1
+        assert steps.min() == pytest.approx(1e9 / stream.rate_hz - 50e6, abs=150_000)
+
+
+def test_single_samples_of_either_sensor_are_nan(tmp_path: Path) -> None:
+    take = plan_dataset(takes=1, seconds=2, seed=4, faults=["imu_nan"]).takes[0]
+    provider = open_take(tmp_path / "imu.vrs", take)
+    lost = {}
+    for field in ("accel_msec2", "gyro_radsec"):
+        values = read_values(provider, "imu-right", field)
+        lost[field] = np.flatnonzero(np.isnan(values).any(axis=1))
+        assert len(lost[field]) == pytest.approx(len(values) / 400, abs=1)
+        assert np.diff(lost[field]).min() >= 399
+    assert not set(lost["accel_msec2"]) & set(lost["gyro_radsec"])

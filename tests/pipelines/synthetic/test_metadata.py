@@ -99,3 +99,23 @@ def test_timesync_gives_the_true_stamps_back(tmp_path: Path) -> None:
           for n in ("capture_timestamp_ns", "frame_number")),
         *(f"cam0{k}_{n}" for k in range(1, 5) for n in ("frame_number", "pts", "global_time")),
     }  # fmt: skip
+
+
+def test_rows_missing_and_folder_outside_are_in_the_metadata(tmp_path: Path) -> None:
+    faults = ["timesync_rows_missing", "path_escape"]
+    truth = plan_dataset(takes=3, seconds=2, seed=3, faults=faults)
+    whole, outside, cut = truth.takes
+    entries = make_takes(truth)
+    assert entries[1]["root_dir"] == f"../outside/{outside.take_name}"
+    assert [entries[i]["root_dir"] for i in (0, 2)] == [
+        f"takes/{take.take_name}" for take in (whole, cut)
+    ]
+    assert cut.clock.rows_in_file is not None
+    write_timesync(tmp_path / "cut.csv", clock=cut.clock)
+    with (tmp_path / "cut.csv").open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    write_timesync(tmp_path / "all.csv", clock=cut.clock.model_copy(update={"rows_in_file": None}))
+    with (tmp_path / "all.csv").open(newline="") as file:
+        every = list(csv.reader(file))[1:]
+    assert rows == every[: cut.clock.rows_in_file]
+    assert cut.start_row < len(rows) < cut.end_row < len(every)

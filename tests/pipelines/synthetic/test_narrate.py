@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.synthetic.commentary import make_commentary
 from pipelines.synthetic.narrate import make_annotations
 from pipelines.synthetic.plan import plan_dataset
 from pipelines.synthetic.sentences import VOCABULARY
@@ -103,3 +104,82 @@ def test_sentences_follow_the_sub_action_seen(
             wrong += at not in spoken
     # Said a few tenths of a second off: some fall beyond a switch.
     assert 0 < wrong < 0.1 * right
+
+
+ANNOTATION_FAULTS = (
+    "unknown_take",
+    "passes_rejected",
+    "narration_outside",
+    "narration_duplicate",
+    "text_empty",
+    "text_long",
+    "text_scripts",
+)
+
+
+def of_take(truth: DatasetTruth, uid: str) -> list[dict[str, Any]]:
+    for split in ("train", "val"):
+        passes = make_annotations(truth, file_split=split).document["annotations"].get(uid)
+        if passes is not None:
+            return list(passes)
+    return []
+
+
+@pytest.mark.parametrize("fault", ANNOTATION_FAULTS)
+def test_fault_is_in_its_takes_first_pass_and_nowhere_else(fault: str) -> None:
+    clean = plan_dataset(takes=6, seconds=20, seed=2)
+    spoilt = plan_dataset(takes=6, seconds=20, seed=2, faults=[fault])
+    *others, take = spoilt.takes
+    assert take.fault == fault
+    for other in others:
+        assert of_take(spoilt, other.take_uid) == of_take(clean, other.take_uid) != []
+    before, after = (
+        [d for e in of_take(truth, take.take_uid) if not e["rejected"] for d in e["descriptions"]]
+        for truth in (clean, spoilt)
+    )
+    changed = [d for d in after if d not in before]
+    if fault == "unknown_take":
+        assert after == before
+        uids = {
+            uid
+            for split in ("train", "val")
+            for uid in make_annotations(spoilt, file_split=split).document["annotations"]
+        }
+        assert len(uids - {other.take_uid for other in spoilt.takes}) == 3
+    elif fault == "passes_rejected":
+        assert before
+        assert after == []
+        assert all(e["rejected"] and not e["descriptions"] for e in of_take(spoilt, take.take_uid))
+    elif fault == "narration_outside":
+        assert [d["timestamp"] for d in changed] == [-1.5, 22.5]
+    elif fault == "narration_duplicate":
+        assert changed == []
+        assert len(after) == len(before) + 1
+        assert sum(after.count(d) == 2 for d in before) == 1
+    else:
+        (texts,) = ({d["text"] for d in changed},)
+        assert len(after) == len(before)
+        if fault == "text_empty":
+            assert texts == {""}
+        elif fault == "text_long":
+            assert min(len(text.split()) for text in texts) > 90
+        else:
+            assert len(texts) == 4
+            assert all(max(map(ord, text)) > 0x400 for text in texts)
+
+
+def test_commentary_speaks_of_every_other_take_and_counts_one_failure_each() -> None:
+    truth = plan_dataset(takes=9, seconds=20, seed=2)
+    found = [make_commentary(truth, file_split=split)["annotations"] for split in ("train", "val")]
+    uids = [uid for document in found for uid in document]
+    assert sorted(uids) == sorted(take.take_uid for take in truth.takes[::2])
+    for document in found:
+        for uid, (entry,) in document.items():
+            assert entry["take_uid"] == uid
+            assert entry["commentary"].startswith(entry["take_name"])
+            failed = [r for r in entry["commentary_data"] if r["error"]]
+            assert len(failed) == 1
+            assert failed[0]["text"] is None
+            times = [r["video_time"] for r in entry["commentary_data"]]
+            assert times == sorted(times)
+            assert 0 < times[0] <= times[-1] < 20

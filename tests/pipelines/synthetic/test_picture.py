@@ -46,7 +46,8 @@ def measure_shift(
 def test_every_decoded_frame_says_which_it_is(tmp_path: Path, size_px: int, frames: int) -> None:
     take = plan_dataset(takes=1, seconds=3, seed=8).takes[0]
     path = tmp_path / "video.mp4"
-    write_video(path, take=take.model_copy(update={"frames_in_file": frames}), size_px=size_px)
+    seen_ns = frame_device_ns(take)[:frames] - take.origin_ns
+    write_video(path, scene=take, seen_ns=seen_ns, size_px=size_px)
     pictures = decode(path, pixel_format="rgb24")
     assert [decode_timecode(picture) for picture in pictures] == list(range(frames))
     assert pictures[0].shape == (size_px, size_px, 3)
@@ -56,7 +57,8 @@ def test_every_decoded_frame_says_which_it_is(tmp_path: Path, size_px: int, fram
 def test_picture_moves_as_the_gyroscope_says(tmp_path: Path, number: int) -> None:
     take = plan_dataset(takes=8, seconds=5, seed=8).takes[number]
     path = tmp_path / "video.mp4"
-    write_video(path, take=take, size_px=448)
+    seen_ns = frame_device_ns(take) - take.origin_ns
+    write_video(path, scene=take, seen_ns=seen_ns, size_px=448)
     pictures = decode(path, pixel_format="gray")
     measured = np.array([measure_shift(a, b) for a, b in pairwise(pictures)])
     # Gyroscope integrated from frame to frame on a 0.5 ms grid.

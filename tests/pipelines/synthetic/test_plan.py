@@ -4,7 +4,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipelines.synthetic.plan import FAULTS, plan_dataset
+from pipelines.synthetic.faults import faults_of
+from pipelines.synthetic.plan import plan_dataset
 from pipelines.synthetic.truth import row_device_ns
 from schemas.errors import UsageError
 
@@ -78,13 +79,57 @@ def test_sub_actions_last_four_to_nine_seconds_and_cover_the_take() -> None:
         assert 4 <= parts[-1].end_s - parts[-1].start_s <= 13
 
 
-def test_each_fault_spoils_another_take() -> None:
-    truth = plan_dataset(takes=6, seconds=2, seed=0, faults=FAULTS)
-    assert [take.fault for take in truth.takes] == [None, *reversed(FAULTS)]
-    (gap,) = (take.imu_gap_ns for take in truth.takes if take.imu_gap_ns is not None)
+FAULTS = tuple(faults_of("egoexo4d"))
+
+
+def test_each_fault_spoils_another_take_the_last_ones_first() -> None:
+    truth = plan_dataset(takes=len(FAULTS) + 2, seconds=9, seed=0, faults=["all"])
+    assert [take.fault for take in truth.takes] == [None, None, *reversed(FAULTS)]
+    of = {take.fault: take for take in truth.takes}
+    gap = of["imu_gap"].imu_gap_ns
+    assert gap is not None
     assert gap[1] - gap[0] == 400_000_000
-    (cut,) = (take for take in truth.takes if take.frames_in_file != take.frames)
-    assert (cut.fault, cut.frames_in_file) == ("video_truncated", 54)
+    frames = {name: take.frames_in_file for name, take in of.items() if take.frames_in_file != 270}
+    assert frames == {
+        "video_short": 243,
+        "video_truncated": 0,
+        "video_empty": 0,
+        "video_audio_only": 0,
+    }
+
+
+def test_faults_of_the_imu_move_its_ends() -> None:
+    clean = plan_dataset(takes=3, seconds=9, seed=0).takes
+    spoilt = plan_dataset(takes=3, seconds=9, seed=0, faults=["imu_short", "imu_late"]).takes
+    assert clean[0] == spoilt[0]
+    for whole, cut in zip(clean[2].imu, spoilt[2].imu, strict=True):
+        end_ns = spoilt[2].origin_ns + 270 * spoilt[2].clock.period_ns
+        last_ns = cut.first_ns + cut.samples * 1e9 / cut.rate_hz
+        assert cut.first_ns == whole.first_ns
+        assert last_ns == pytest.approx(end_ns - 6e9, abs=3e6)
+    # What is stamped 0.8 s late began that much earlier: the stamps cover the take all the same.
+    assert spoilt[1].imu_late_ns == 800_000_000
+    for whole, late in zip(clean[1].imu, spoilt[1].imu, strict=True):
+        assert late.first_ns + 800_000_000 == whole.first_ns
+        assert late.samples == pytest.approx(whole.samples, abs=1)
+
+
+def test_capture_that_ends_early_is_the_spoilt_takes_own() -> None:
+    clean = plan_dataset(takes=16, seconds=2, seed=0)
+    for number in range(16):
+        spoilt = plan_dataset(takes=number + 1, seconds=2, seed=0, faults=["timesync_rows_missing"])
+        (take,) = (take for take in spoilt.takes if take.fault)
+        rows = take.clock.rows_in_file
+        assert rows is not None
+        assert take.start_row < rows < take.end_row
+        others = [other for other in spoilt.takes if not other.fault]
+        assert take.capture_uid not in {other.capture_uid for other in others}
+        assert others == list(clean.takes[:number])
+
+
+def test_takes_too_short_for_their_fault_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"at least 8 for imu_short, got 7\.5"):
+        plan_dataset(takes=1, seconds=7.5, seed=0, faults=["imu_short"])
 
 
 def test_faults_leave_the_other_takes_as_they_are() -> None:
@@ -94,7 +139,9 @@ def test_faults_leave_the_other_takes_as_they_are() -> None:
 
 
 def test_unknown_fault_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"must be among vrs_missing, .*vrs_corrupt, got lens_cap"):
+    with pytest.raises(
+        UsageError, match=r"of egoexo4d must be among vrs_missing, .*, got lens_cap"
+    ):
         plan_dataset(takes=2, seconds=2, seed=0, faults=["lens_cap"])
 
 

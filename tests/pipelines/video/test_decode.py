@@ -125,6 +125,16 @@ def test_decord_that_counts_otherwise_is_not_used(
         open_video(video, decoder="decord")
 
 
+@pytest.mark.parametrize(("most", "chosen"), [(300, "decord"), (299, "pyav")])
+def test_long_files_are_read_by_pyav_unless_decord_is_asked_for(
+    video: Path, monkeypatch: pytest.MonkeyPatch, most: int, chosen: str
+) -> None:
+    assert len(open_video(video, decoder="auto")) == 300
+    monkeypatch.setattr(decode, "_DECORD_FRAMES", most)
+    assert open_video(video, decoder="auto").decoder == chosen
+    assert open_video(video, decoder="decord").decoder == "decord"
+
+
 @pytest.mark.parametrize("decoder", ["auto", "decord", "pyav"])
 def test_damaged_stretch_is_refused_and_never_repeated(
     video: Path, tmp_path: Path, decoder: Any

@@ -83,6 +83,16 @@ def test_rows_without_imu_are_in_no_split(tmp_path: Path, store_writer: Callable
     assert open_store(str(tmp_path)).rows(splits=("train",)).tolist() == [0, 2]
 
 
+def test_a_version_of_imu_alone_has_empty_embeddings(
+    tmp_path: Path, store_writer: Callable[..., str]
+) -> None:
+    store_writer(tmp_path, takes=("train-0",), per_take=3, imu_only=True)
+    store = open_store(str(tmp_path))
+    assert store.manifest.encoder is None
+    assert tuple(store.video.shape) == tuple(store.text.shape) == (3, 0)
+    assert store.rows(splits=("train",)).tolist() == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("ref", "mask", "message"),
     [

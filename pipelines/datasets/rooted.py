@@ -1,0 +1,88 @@
+"""What the dataset readers have in common: their part of the config, and files under one root."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipelines.config import DatasetConfig, ImuConfig, TextConfig, VideoConfig
+from pipelines.parts.keys import take_path
+from schemas.errors import TakeError, UsageError
+
+__all__ = ["RootedReader"]
+
+
+class RootedReader:
+    """Base of the readers, each of one dataset in one folder; nothing is read to make one."""
+
+    name: str
+
+    def __init__(
+        self,
+        config: DatasetConfig,
+        *,
+        imu: ImuConfig,
+        video: VideoConfig,
+        text: TextConfig,
+    ) -> None:
+        self._config = config
+        self._imu = imu
+        self._video = video
+        self._text = text
+
+    def _check_root(self, holding: str) -> Path:
+        """Return the dataset's folder, which is ``holding`` such and such.
+
+        Raises:
+            UsageError: if it is not there.
+        """
+        root = self._config.root
+        if not root.is_dir():
+            raise UsageError(f"dataset.root must be {holding}, got {root}")
+        return root
+
+    def _wanted_variants(self, *known: str) -> tuple[str, ...]:
+        """Return which of the picture's ``known`` copies may be read, the preferred one first.
+
+        Raises:
+            UsageError: if the config asks for one that the dataset does not have.
+        """
+        wanted = self._video.variant
+        if wanted == "auto":
+            return known
+        if wanted not in known:
+            *others, last = ("auto", *known)
+            raise UsageError(
+                f"video.variant must be {', '.join(others)} or {last} for {self.name}, got {wanted}"
+            )
+        return (wanted,)
+
+    def _participant(self, uid: object) -> str | None:
+        return None if uid is None else f"{self.name}:{uid}"
+
+    def _require_file(self, relative: str, *, code: str) -> None:
+        """Refuse a take whose file is not there.
+
+        Raises:
+            TakeError: ``code`` if it is missing, ``path_escapes_root`` if it lies elsewhere.
+        """
+        try:
+            take_path(self._config.root, relative)
+        except TakeError as error:
+            if error.code != "file_missing":
+                raise
+            raise TakeError(code, error.detail) from error
+
+    def _find_first(self, places: Iterable[str]) -> str | None:
+        """Return the first of ``places`` under the root that is a file, None if none is.
+
+        Raises:
+            TakeError: ``path_escapes_root``.
+        """
+        for place in places:
+            try:
+                take_path(self._config.root, place)
+            except TakeError as error:
+                if error.code != "file_missing":
+                    raise
+                continue
+            return place
+        return None

@@ -1,0 +1,248 @@
+"""RealWorld HAR's recordings: CSV files in zip archives, some of which hold further archives.
+
+Nothing is unpacked to disk. A file is 2 to 4 MB, so one is read as a whole; what claims to be far
+larger is refused.
+"""
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from schemas.errors import TakeError
+from schemas.imu import ImuSamples, TriadSamples
+from schemas.time import NS_PER_MS, NS_PER_S
+
+__all__ = [
+    "ARCHIVE_NAME",
+    "RecordedTriad",
+    "ZipMember",
+    "cut_runs",
+    "list_recordings",
+    "read_recording",
+]
+
+ARCHIVE_NAME: Final = re.compile(r"(acc|gyr|Gyroscope)_([a-z]+)(?:_(\d+))?_csv\.zip")
+_CSV_NAME: Final = re.compile(r"(acc|gyr|Gyroscope)_([a-z]+)(?:_(\d+))?_([a-z]+)\.csv")
+_SENSORS: Final = {"acc": "acc", "gyr": "gyr", "Gyroscope": "gyr"}
+_COLUMNS: Final = {
+    "attr_time": pa.int64(),
+    "attr_x": pa.float64(),
+    "attr_y": pa.float64(),
+    "attr_z": pa.float64(),
+}
+# A day at 50 Hz has about 200 MB.
+_MOST_BYTES: Final = 256 << 20
+_RUN_NS: Final = 60 * NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZipMember:
+    """One sensor's CSV file inside an archive."""
+
+    sensor: str
+    """acc or gyr."""
+    activity: str
+    """As the file name spells it, such as ``climbingup``."""
+    part: int
+    """1 where neither the file nor the archive around it has a number."""
+    position: str
+    """Where the device was worn."""
+    name: str
+    """Inside the archive; ``inner.zip/file.csv`` where another archive lies between."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedTriad:
+    """All samples of one sensor, on its device's clock.
+
+    Attributes:
+        t_ns: (N,) int64 strictly increasing, ns since 1970 by the device.
+        values: (N, 3) float64, m/s2 or rad/s.
+        invalid_ns: (K,) int64 non-decreasing: rows with an empty or not finite value, left out.
+        backward: rows that stood behind a later one before they were sorted.
+        duplicates: rows with the stamp of another one, left out.
+        unstamped: rows without a stamp, left out.
+    """
+
+    t_ns: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    invalid_ns: npt.NDArray[np.int64]
+    backward: int
+    duplicates: int
+    unstamped: int
+
+
+def list_recordings(path: Path) -> tuple[ZipMember, ...]:
+    """Return the accelerometer and gyroscope files of an archive, those in archives inside it too.
+
+    Other files, such as the readme, are passed over.
+
+    Raises:
+        TakeError: ``imu_file_unreadable`` if an archive is damaged or far too large.
+    """
+    found: list[ZipMember] = []
+    with _open_archive(path, place=path.name) as archive:
+        for name in archive.namelist():
+            base = PurePosixPath(name).name
+            if base.startswith("."):
+                continue
+            if base.endswith(".zip"):
+                data = _read(archive, name, place=path.name)
+                with _open_archive(io.BytesIO(data), place=f"{path.name}/{name}") as inner:
+                    part = _part_of(ARCHIVE_NAME, base)
+                    found += _csv_members(inner.namelist(), prefix=f"{name}/", part=part)
+            else:
+                part = _part_of(ARCHIVE_NAME, path.name)
+                found += _csv_members([name], prefix="", part=part)
+    return tuple(sorted(found, key=lambda m: (m.sensor, m.activity, m.position, m.part, m.name)))
+
+
+def read_recording(path: Path, name: str) -> RecordedTriad:
+    """Read one CSV file of an archive: ``id, attr_time, attr_x, attr_y, attr_z``.
+
+    Args:
+        path: archive.
+        name: as ``ZipMember.name``.
+
+    Raises:
+        TakeError: ``imu_file_unreadable``, ``imu_file_missing`` if it is not in the archive, or
+            ``imu_file_malformed`` if it is no such table.
+    """
+    place = f"{path.name}/{name}"
+    with _open_archive(path, place=path.name) as archive:
+        outer, found, inner_name = name.partition(".zip/")
+        if not found:
+            data = _read(archive, name, place=path.name)
+        else:
+            packed = _read(archive, f"{outer}.zip", place=path.name)
+            with _open_archive(io.BytesIO(packed), place=f"{path.name}/{outer}.zip") as inner:
+                data = _read(inner, inner_name, place=f"{path.name}/{outer}.zip")
+    try:
+        table = pacsv.read_csv(
+            io.BytesIO(data),
+            convert_options=pacsv.ConvertOptions(
+                include_columns=list(_COLUMNS), column_types=_COLUMNS
+            ),
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        said = str(error).splitlines()[0]
+        raise TakeError(
+            "imu_file_malformed",
+            f"IMU file must have columns {', '.join(_COLUMNS)} of numbers, got: {said} [{place}]",
+        ) from error
+    return _sort_out(table)
+
+
+def cut_runs(accel: RecordedTriad, *, gyro: RecordedTriad, origin_ns: int) -> Iterator[ImuSamples]:
+    """Yield the samples of both sensors minute by minute.
+
+    Args:
+        accel: accelerometer.
+        gyro: gyroscope, on the same clock.
+        origin_ns: device time of the take's zero, subtracted from every stamp.
+    """
+    triads = (accel, gyro)
+    first_ns = min(int(s[0]) for t in triads for s in (t.t_ns, t.invalid_ns) if len(s))
+    last_ns = max(int(s[-1]) for t in triads for s in (t.t_ns, t.invalid_ns) if len(s))
+    for start_ns in range(first_ns, last_ns + 1, _RUN_NS):
+        cut = [_between(t, start_ns, start_ns + _RUN_NS, origin_ns=origin_ns) for t in triads]
+        yield ImuSamples(
+            accel=cut[0][0],
+            gyro=cut[1][0],
+            invalid_ns=np.sort(np.concatenate([invalid_ns for _, invalid_ns in cut])),
+        )
+
+
+def _between(
+    triad: RecordedTriad, start_ns: int, end_ns: int, *, origin_ns: int
+) -> tuple[TriadSamples, npt.NDArray[np.int64]]:
+    low, high = np.searchsorted(triad.t_ns, [start_ns, end_ns])
+    bad_low, bad_high = np.searchsorted(triad.invalid_ns, [start_ns, end_ns])
+    samples = TriadSamples(t_ns=triad.t_ns[low:high] - origin_ns, values=triad.values[low:high])
+    return samples, triad.invalid_ns[bad_low:bad_high] - origin_ns
+
+
+def _sort_out(table: pa.Table) -> RecordedTriad:
+    stamps = table["attr_time"]
+    stamped = np.asarray(stamps.is_valid(), np.bool_)
+    t_ns = np.asarray(stamps.fill_null(0), np.int64)[stamped] * NS_PER_MS
+    # An empty cell becomes NaN.
+    xyz = [np.asarray(table[name].fill_null(np.nan)) for name in list(_COLUMNS)[1:]]
+    values = np.stack(xyz, axis=1).astype(np.float64)[stamped]
+    backward = int((np.diff(t_ns) < 0).sum())
+    # Stable, so that of rows with one stamp the first in the file is kept.
+    order = np.argsort(t_ns, kind="stable")
+    t_ns, values = t_ns[order], values[order]
+    finite = np.isfinite(values).all(axis=1)
+    invalid_ns = t_ns[~finite]
+    t_ns, values = t_ns[finite], values[finite]
+    first = np.diff(t_ns, prepend=np.int64(-1)) > 0
+    return RecordedTriad(
+        t_ns=t_ns[first],
+        values=values[first],
+        invalid_ns=invalid_ns,
+        backward=backward,
+        duplicates=int((~first).sum()),
+        unstamped=int((~stamped).sum()),
+    )
+
+
+def _part_of(pattern: re.Pattern[str], name: str) -> int | None:
+    match = pattern.fullmatch(name)
+    return int(match[3]) if match and match[3] else None
+
+
+def _csv_members(names: list[str], *, prefix: str, part: int | None) -> list[ZipMember]:
+    found = []
+    for name in names:
+        match = _CSV_NAME.fullmatch(PurePosixPath(name).name)
+        if match:
+            own = int(match[3]) if match[3] else None
+            found.append(
+                ZipMember(
+                    sensor=_SENSORS[match[1]],
+                    activity=match[2],
+                    part=own or part or 1,
+                    position=match[4],
+                    name=f"{prefix}{name}",
+                )
+            )
+    return found
+
+
+@contextmanager
+def _open_archive(source: Path | io.BytesIO, *, place: str) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(source) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+        raise TakeError(
+            "imu_file_unreadable", f"archive must be a whole zip file, got: {error} [{place}]"
+        ) from error
+
+
+def _read(archive: zipfile.ZipFile, name: str, *, place: str) -> bytes:
+    try:
+        size = archive.getinfo(name).file_size
+    except KeyError as error:
+        raise TakeError(
+            "imu_file_missing", f"archive must hold {name}, got none [{place}]"
+        ) from error
+    if size > _MOST_BYTES:
+        raise TakeError(
+            "imu_file_unreadable",
+            f"{name} must unpack to at most {_MOST_BYTES} bytes, got {size} [{place}]",
+        )
+    # zipfile hands out no more than the size that was checked.
+    return archive.read(name)

@@ -175,7 +175,7 @@ def _add_synth(parser: argparse.ArgumentParser) -> None:
         "--full-size",
         choices=["none", "one", "all"],
         default="none",
-        help="takes that also get the 1408-px file",
+        help="takes that also get the large picture (egoexo4d and ego4d)",
     )
     parser.add_argument(
         "--faults",

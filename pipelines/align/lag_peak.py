@@ -9,7 +9,15 @@ import numpy.typing as npt
 
 from pipelines.align.lag_sums import LAG_STEP_NS
 
-__all__ = ["MIN_CONFIDENCE", "MIN_R2", "MIN_ROWS", "LagPeaks", "join_peaks", "read_peaks"]
+__all__ = [
+    "MIN_CONFIDENCE",
+    "MIN_KNOWN",
+    "MIN_R2",
+    "MIN_ROWS",
+    "LagPeaks",
+    "join_peaks",
+    "read_peaks",
+]
 
 MIN_ROWS: Final = 50
 """Fewest usable picture shifts (5 s at 10 Hz)."""
@@ -17,6 +25,9 @@ MIN_R2: Final = 0.1
 """Smallest share of the picture's motion that the gyro must explain."""
 MIN_CONFIDENCE: Final = 0.1
 """How far the best lag must stand out from all others."""
+MIN_KNOWN: Final = 0.9
+"""Smallest share of the rows that the gyro must cover at the best lag: where it ends long before
+the picture, lags that cover a little more of the picture would look better than the true one."""
 
 # Three axes explain 3 / n of n independent rows by chance, at the best of many lags two to three
 # times as much.
@@ -46,6 +57,7 @@ def read_peaks(
     curves: npt.NDArray[np.float64],
     *,
     rows: npt.NDArray[np.float64],
+    known: npt.NDArray[np.float64],
     effective: npt.NDArray[np.float64],
     lags_ns: npt.NDArray[np.int64],
 ) -> LagPeaks:
@@ -56,11 +68,13 @@ def read_peaks(
     or what unrelated motion reaches, ``1 - exp(-8 / effective)``, whichever is more.
 
     A lag is told where ``rows`` is at least ``MIN_ROWS``, R2 at least ``MIN_R2``, confidence at
-    least ``MIN_CONFIDENCE``, and the best lag is not the first or last one tried.
+    least ``MIN_CONFIDENCE``, the gyro covers ``MIN_KNOWN`` of the rows at the best lag, and that is
+    not the first or last one tried.
 
     Args:
         curves: (B, L) R2 of each stretch at each lag.
         rows: (B,) rows that each rests on.
+        known: (B, L) how many of them the gyro covers at each lag.
         effective: (B,) how many independent ones they are worth (``count_effective``).
         lags_ns: (L,) evenly spaced, L >= 3.
     """
@@ -75,7 +89,7 @@ def read_peaks(
     chance = 1.0 - np.exp(-_CHANCE_ROWS / np.maximum(effective, 0.1))
     floor = np.minimum(np.maximum(other, chance), 1.0)
     stands_out = np.divide(r2 - floor, 1.0 - floor, out=np.zeros_like(r2), where=floor < 1.0)
-    inside = (best > 0) & (best < count - 1)
+    inside = (best > 0) & (best < count - 1) & (known[every, best] >= MIN_KNOWN * rows)
     told = inside & (rows >= MIN_ROWS) & (r2 >= MIN_R2) & (stands_out >= MIN_CONFIDENCE)
     middle = np.clip(best, 1, count - 2)
     before, top, after = (curves[every, middle + k] for k in (-1, 0, 1))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pipelines.align.turning import Turning
 
 __all__ = [
+    "KNOWN",
     "LAG_STEP_NS",
     "ROWS",
     "SUMS",
@@ -23,9 +24,13 @@ __all__ = [
 LAG_STEP_NS: Final = 20_000_000
 """Distance of trial lags; half the width of the fit's peak is three to ten of them."""
 
-SUMS: Final = 24
+SUMS: Final = 25
 """Sums a stretch and lag: of known rows their number (1), x (3), y (2), x x' (6) and x y' (6);
-of all rows their number (1), y (2), y'y (1), its square (1) and y'y with the row before (1)."""
+of all rows their number (1), y (2), y'y (1), its square (1) and y'y with the row before (1);
+of known rows y'y (1)."""
+
+KNOWN: Final = 0
+"""Place of the number of known rows among the sums."""
 
 ROWS: Final = 18
 """Place of the number of all rows among the sums."""
@@ -34,6 +39,8 @@ _ROW, _COLUMN = np.triu_indices(3)
 _ROWS_AT_ONCE: Final = 64
 # Beyond this many rows even slow turns of a head have nothing to do with each other.
 _MEMORY_ROWS: Final = 6
+# Share of the motion that may lie beyond the ends of the gyro without counting against a lag.
+_OUT_OF_REACH: Final = 0.2
 # Axes that turn less than this share of all turning explain nothing.
 _RIDGE: Final = 1e-9
 
@@ -72,7 +79,7 @@ def add_up(
         x, known = turning.over_lagged(ends_ns[rows], lags_ns=lags_ns)  # (m, 3, L), (m, L)
         y = shifts[rows][:, :, None]  # (m, 2, 1)
         terms = np.empty((len(x), SUMS, len(lags_ns)))
-        terms[:, 0] = known
+        terms[:, KNOWN] = known
         terms[:, 1:4] = x
         terms[:, 4:6] = y * known[:, None]
         np.multiply(x[:, _ROW], x[:, _COLUMN], out=terms[:, 6:12])
@@ -83,6 +90,7 @@ def add_up(
         terms[:, 21] = (y**2).sum(axis=1)
         terms[:, 22] = terms[:, 21] ** 2
         terms[:, 23] = adjacent[rows][:, None]
+        terms[:, 24] = terms[:, 21] * known
         here, starts = np.unique(block[rows], return_index=True)
         sums[here] += np.add.reduceat(terms, starts, axis=0)
     return sums
@@ -92,14 +100,16 @@ def r2_curves(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the share (..., L) of the picture's motion that the gyro explains at each lag.
 
     Both components of the shift y are regressed on the three angles x and a constant, over the
-    rows whose x is known at that lag; the others count as unexplained. The fit explains
-    ``c' S^-1 c`` of y's sum of squares, where S is the scatter of x and c that of x with y.
+    rows whose x is known at that lag. The fit explains ``c' S^-1 c`` of y's sum of squares, where
+    S is the scatter of x and c that of x with y. Rows that are not known count as unexplained as
+    far as they hold more than a fifth of all motion: so lags that cover a little more of a picture
+    than the true one do not look better for it, and lags that cover little of it do not either.
 
     Args:
         sums: (..., SUMS, L) of ``add_up``, added up over any stretch.
     """
     parts = np.moveaxis(sums, -2, 0)
-    n = np.maximum(parts[0], 1.0)
+    n = np.maximum(parts[KNOWN], 1.0)
     x, y = parts[1:4], parts[4:6]
     scatter = parts[6:12] - x[_ROW] * x[_COLUMN] / n
     across = np.stack([parts[12:15] - x * y[0] / n, parts[15:18] - x * y[1] / n])
@@ -121,7 +131,9 @@ def r2_curves(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         w = (right[2] - c * u - e * v) / f
         explained += u**2 + v**2 + w**2
     moved = total > 1e-12 * everything
-    share = np.divide(explained, total, out=np.zeros_like(total), where=moved)
+    reached = parts[24] - (y**2).sum(axis=0) / n
+    asked = np.maximum(reached, (1.0 - _OUT_OF_REACH) * total)
+    share = np.divide(explained, asked, out=np.zeros_like(total), where=moved)
     curves: npt.NDArray[np.float64] = np.clip(share, 0.0, 1.0)
     return curves
 

@@ -9,7 +9,15 @@ import numpy.typing as npt
 
 from pipelines.align.drift import add_along, find_slope
 from pipelines.align.lag_peak import LagPeaks, join_peaks, read_peaks
-from pipelines.align.lag_sums import ROWS, SUMS, add_up, count_effective, r2_curves, trial_lags_ns
+from pipelines.align.lag_sums import (
+    KNOWN,
+    ROWS,
+    SUMS,
+    add_up,
+    count_effective,
+    r2_curves,
+    trial_lags_ns,
+)
 from pipelines.align.sound_rows import find_sound_rows
 from pipelines.align.turning import Turning
 from schemas.time import NS_PER_MS, NS_PER_S
@@ -109,9 +117,9 @@ def measure_lag(
 
     At each lag on a 20 ms grid, the gyro is integrated over the interval that each shift spans,
     and both components of the shift are regressed on the three angles and a constant. R2 is the
-    share explained of all usable shifts: those the gyro does not cover at a lag count as
-    unexplained, so that every lag is judged on the same rows. The lag of the highest R2 wins,
-    refined by a parabola. Shifts far off a first fit are left out (``find_sound_rows``).
+    share explained; what the gyro does not cover at a lag counts as unexplained where it is more
+    than a fifth of the motion (``r2_curves``). The lag of the highest R2 wins, refined by a
+    parabola. Shifts far off a first fit are left out (``find_sound_rows``).
 
     The regressions rest on sums that add up over time, so the same pass gives the lag of every
     window of ``window_s`` seconds, and from those the drift. Where the lag drifts, the sums are
@@ -246,6 +254,7 @@ def _read(sums: npt.NDArray[np.float64], *, lags_ns: npt.NDArray[np.int64]) -> L
     return read_peaks(
         r2_curves(sums),
         rows=sums[:, ROWS, 0],
+        known=sums[:, KNOWN],
         effective=count_effective(sums),
         lags_ns=lags_ns,
     )

@@ -57,9 +57,7 @@ def read_narrations(
                 f"{' or '.join(map(str, paths))}"
             )
         for path in there:
-            for take_uid, entries in _annotations(
-                read_json(path, layout=LAYOUT), path=path
-            ).items():
+            for take_uid, entries in _read_annotations(path).items():
                 if take_uid not in take_uids:
                     ignored["unknown_take"] += len(entries)
                     continue
@@ -95,7 +93,8 @@ def read_official_split(root: Path) -> dict[str, str]:
     return {}
 
 
-def _annotations(content: object, *, path: Path) -> Mapping[str, list[dict[str, Any]]]:
+def _read_annotations(path: Path) -> Mapping[str, list[dict[str, Any]]]:
+    content = read_json(path, layout=LAYOUT)
     annotations = content.get("annotations") if isinstance(content, dict) else None
     if not isinstance(annotations, dict):
         raise UsageError(f"{path.name} must hold annotations by take_uid [{path}]")

@@ -5,18 +5,22 @@ if there is one, a row a sentence. Tables hold paths relative to the folder. ``d
 shows the way from nothing to a store.
 """
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
 from pipelines.align.clock import TakeClock
 from pipelines.datasets.base import Catalogue, ImuRecording
+from pipelines.datasets.folder_tables import (
+    Row,
+    choice_cell,
+    number_cell,
+    read_rows,
+    text_cell,
+    whole_cell,
+)
 from pipelines.datasets.narrations import narration_order
 from pipelines.datasets.rooted import RootedReader
 from pipelines.imu.table_imu import read_table_ends, read_table_runs
@@ -47,7 +51,6 @@ _STREAM: Final = "table"
 _FRAMES: Final = ("device", "sensor")
 _SOURCE: Final = "narrations"
 _YES_NO: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-Row = Mapping[str, Any]
 
 
 class FolderReader(RootedReader):
@@ -71,15 +74,15 @@ class FolderReader(RootedReader):
         faults: dict[str, TakeError] = {}
         splits: dict[str, str] = {}
         frames: dict[str, str] = {}
-        for place, row in _read_rows(root, "takes", columns=TAKE_COLUMNS, needed=("take_uid",)):
-            uid = _text(row, "take_uid")
+        for place, row in read_rows(root, "takes", columns=TAKE_COLUMNS, needed=("take_uid",)):
+            uid = text_cell(row, "take_uid")
             if uid is None:
                 raise UsageError(f"take_uid must be in every row, got none [{place}]")
             if uid in takes:
                 raise UsageError(f"take_uid must be unique, got {uid} twice [{place}]")
             takes[uid] = self._make_take(uid, row, place=place)
-            frames.setdefault(_choice(row, "imu_frame", _FRAMES, place=place) or "device", uid)
-            split = _choice(row, "split", SPLITS, place=place)
+            frames.setdefault(choice_cell(row, "imu_frame", _FRAMES, place=place) or "device", uid)
+            split = choice_cell(row, "split", SPLITS, place=place)
             if split is not None:
                 splits[uid] = split
             fault = self._find_fault(takes[uid])
@@ -144,8 +147,8 @@ class FolderReader(RootedReader):
         )
 
     def _make_take(self, uid: str, row: Row, *, place: str) -> Take:
-        participant, video, imu = (_text(row, name) for name in ("participant", "video", "imu"))
-        duration_s = _number(row, "duration_s", place=place)
+        participant, video, imu = (text_cell(row, name) for name in ("participant", "video", "imu"))
+        duration_s = number_cell(row, "duration_s", place=place)
         if duration_s is not None and duration_s <= 0:
             raise UsageError(f"duration_s must be positive, got {duration_s:g} [{place}]")
         if imu is not None and not imu.lower().endswith((".parquet", ".pq", ".csv")):
@@ -153,16 +156,16 @@ class FolderReader(RootedReader):
         return Take(
             dataset=self.name,
             take_uid=uid,
-            take_name=_text(row, "take_name") or uid,
+            take_name=text_cell(row, "take_name") or uid,
             participant=self._participant(participant),
-            label=_text(row, "label"),
+            label=text_cell(row, "label"),
             video=None if video is None else VideoStream(path=video, variant="full"),
             imu=None if imu is None else ImuStream(path=imu, label=_STREAM),
             duration_ns=None if duration_s is None else seconds_to_ns(duration_s),
             extras=MappingProxyType(
                 {
-                    "first_frame_ns": _whole(row, "first_frame_ns", place=place) or 0,
-                    "imu_frame": _text(row, "imu_frame") or "device",
+                    "first_frame_ns": whole_cell(row, "first_frame_ns", place=place) or 0,
+                    "imu_frame": text_cell(row, "imu_frame") or "device",
                 }
             ),
         )
@@ -188,41 +191,41 @@ class FolderReader(RootedReader):
         sources: set[str] = set()
         root = self._config.root
         wanted = self._text.sources
-        for place, row in _read_rows(
+        for place, row in read_rows(
             root,
             "narrations",
             columns=NARRATION_COLUMNS,
             needed=("take_uid", "t_ns", "text"),
             may_lack=True,
         ):
-            uid, t_ns = _text(row, "take_uid"), _whole(row, "t_ns", place=place)
+            uid, t_ns = text_cell(row, "take_uid"), whole_cell(row, "t_ns", place=place)
             if uid is None or t_ns is None:
                 raise UsageError(f"take_uid and t_ns must be in every row, got a gap [{place}]")
             if uid not in takes:
                 ignored["unknown_take"] = ignored.get("unknown_take", 0) + 1
                 continue
-            source = _text(row, "source") or _SOURCE
+            source = text_cell(row, "source") or _SOURCE
             sources.add(source)
             if wanted is not None and source not in wanted:
                 ignored["other_source"] = ignored.get("other_source", 0) + 1
                 continue
-            pass_uid = _text(row, "pass") or "1"
+            pass_uid = text_cell(row, "pass") or "1"
             if self._text.passes == "first" and (
                 first_pass.setdefault((uid, source), pass_uid) != pass_uid
             ):
                 ignored["later_pass"] = ignored.get("later_pass", 0) + 1
                 continue
-            visible = _text(row, "visible")
+            visible = text_cell(row, "visible")
             if visible is not None and visible.lower() not in _YES_NO:
                 raise UsageError(f"visible must be true, false or empty, got {visible} [{place}]")
             found.setdefault(uid, []).append(
                 Narration(
                     narration_ns=t_ns,
-                    text_raw=_text(row, "text") or "",
+                    text_raw=text_cell(row, "text") or "",
                     text="",
                     text_source=source,
                     pass_uid=pass_uid,
-                    subject=_choice(row, "subject", ("wearer", "other"), place=place),
+                    subject=choice_cell(row, "subject", ("wearer", "other"), place=place),
                     visible=None if visible is None else _YES_NO[visible.lower()],
                 )
             )
@@ -236,82 +239,3 @@ class FolderReader(RootedReader):
             uid: tuple(sorted(entries, key=narration_order)) for uid, entries in found.items()
         }
         return narrations, ignored
-
-
-def _read_rows(
-    root: Path,
-    stem: str,
-    *,
-    columns: tuple[str, ...],
-    needed: tuple[str, ...],
-    may_lack: bool = False,
-) -> Iterator[tuple[str, Row]]:
-    """Yield (place, row) of ``stem.parquet`` or ``stem.csv``; a CSV's cells are all strings."""
-    paths = [path for path in (root / f"{stem}.parquet", root / f"{stem}.csv") if path.is_file()]
-    if not paths and may_lack:
-        return
-    if len(paths) != 1:
-        got = " and ".join(path.name for path in paths) or "neither"
-        raise UsageError(f"folder must hold {stem}.csv or {stem}.parquet, got {got} [{root}]")
-    path = paths[0]
-    try:
-        if path.suffix == ".parquet":
-            table = pq.read_table(path)
-        else:
-            with path.open(encoding="utf-8-sig") as file:
-                names = [name.strip().strip('"') for name in file.readline().split(",")]
-            table = pacsv.read_csv(
-                path,
-                # A sentence may hold a line break, inside quotes.
-                parse_options=pacsv.ParseOptions(newlines_in_values=True),
-                convert_options=pacsv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-                ),
-            )
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-        said = str(error).splitlines()[0]
-        raise UsageError(f"{path.name} must be a readable table, got: {said} [{path}]") from error
-    unknown = [name for name in table.column_names if name not in columns]
-    lacking = [name for name in needed if name not in table.column_names]
-    if unknown or lacking:
-        wrong = f"unknown {', '.join(unknown)}" if unknown else f"no {', '.join(lacking)}"
-        raise UsageError(f"{path.name} must have columns of {', '.join(columns)}; got {wrong}")
-    number = 0
-    for batch in table.to_batches():
-        for row in batch.to_pylist():
-            number += 1
-            yield f"{path.name} row {number}", row
-
-
-def _text(row: Row, name: str) -> str | None:
-    value = row.get(name)
-    if isinstance(value, float) and value.is_integer():
-        # pandas turns a column of whole numbers with an empty cell into floats.
-        value = int(value)
-    said = "" if value is None or value != value else str(value).strip()
-    return said or None
-
-
-def _choice(row: Row, name: str, allowed: tuple[str, ...], *, place: str) -> str | None:
-    value = _text(row, name)
-    if value is not None and value not in allowed:
-        raise UsageError(f"{name} must be among {', '.join(allowed)}, got {value} [{place}]")
-    return value
-
-
-def _whole(row: Row, name: str, *, place: str) -> int | None:
-    value = _text(row, name)
-    if value is None:
-        return None
-    try:
-        return int(value)
-    except ValueError as error:
-        raise UsageError(f"{name} must be whole nanoseconds, got {value!r} [{place}]") from error
-
-
-def _number(row: Row, name: str, *, place: str) -> float | None:
-    value = _text(row, name)
-    try:
-        return None if value is None else float(value)
-    except ValueError as error:
-        raise UsageError(f"{name} must be a number, got {value!r} [{place}]") from error

@@ -1,6 +1,7 @@
 """The frames part: one embedding a grid frame of a take, made in one pass over the video."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -114,54 +115,64 @@ def _batches(
     indices, row_of = np.unique(matched, return_inverse=True)
     first_frame, row = 0, 0
     last_t_ns, last_grey = None, None
-    for frames in video.read(indices, chunk=encoder.spec.batch_size):
-        last_frame = first_frame + len(frames)
-        end = int(np.searchsorted(row_of, last_frame))
-        rows = row_of[row:end] - first_frame
-        times = t_ns[row:end]
-        greys = _grey(frames, motion=motion)[rows]
-        before = np.array([times[0] if last_t_ns is None else last_t_ns, *times[:-1]])
-        jpegs = [
-            encode_thumbnail(frames[i]) if starts else None
-            for i, starts in zip(rows, _starts_second(times, last_t_ns), strict=True)
-        ]
-        yield pa.record_batch(
-            [
-                pa.array(times),
-                pa.array(video.pts_ns[matched[row:end]]),
-                pa.array(matched[row:end]),
-                to_embedding_column(encoder.encode_frames(frames)[rows], place=video.path.name),
-                *_motion_columns(greys, last_grey, follows=times - before == step_ns),
-                pa.array([video.decoder] * len(rows)),
-                pa.array(jpegs, pa.binary()),
-            ],
-            schema=schema,
-        )
-        last_t_ns, last_grey = int(times[-1]), greys[-1]
-        first_frame, row = last_frame, end
-        if progress is not None:
-            progress(row, len(t_ns))
+    # One helper measures the motion while the encoder has the same frames.
+    with ThreadPoolExecutor(max_workers=1) as helper:
+        for frames in video.read(indices, chunk=encoder.spec.batch_size):
+            last_frame = first_frame + len(frames)
+            end = int(np.searchsorted(row_of, last_frame))
+            rows = row_of[row:end] - first_frame
+            times = t_ns[row:end]
+            before = np.array([times[0] if last_t_ns is None else last_t_ns, *times[:-1]])
+            follows = times - before == step_ns
+            moving = helper.submit(
+                _measure_motion, frames, rows, last_grey=last_grey, follows=follows, motion=motion
+            )
+            embeddings = encoder.encode_frames(frames)[rows]
+            jpegs = [
+                encode_thumbnail(frames[i]) if starts else None
+                for i, starts in zip(rows, _starts_second(times, last_t_ns), strict=True)
+            ]
+            columns, last_grey = moving.result()
+            yield pa.record_batch(
+                [
+                    pa.array(times),
+                    pa.array(video.pts_ns[matched[row:end]]),
+                    pa.array(matched[row:end]),
+                    to_embedding_column(embeddings, place=video.path.name),
+                    *columns,
+                    pa.array([video.decoder] * len(rows)),
+                    pa.array(jpegs, pa.binary()),
+                ],
+                schema=schema,
+            )
+            last_t_ns = int(times[-1])
+            first_frame, row = last_frame, end
+            if progress is not None:
+                progress(row, len(t_ns))
 
 
-def _grey(frames: npt.NDArray[np.uint8], *, motion: bool) -> npt.NDArray[np.float32]:
-    if not motion or frames.shape[1] < GREY_HEIGHT or frames.shape[2] < GREY_WIDTH:
-        return np.full((len(frames), GREY_HEIGHT, GREY_WIDTH), np.nan, dtype=np.float32)
-    return small_grey(frames)
-
-
-def _motion_columns(
-    greys: npt.NDArray[np.float32],
-    last_grey: npt.NDArray[np.float32] | None,
+def _measure_motion(
+    frames: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
     *,
+    last_grey: npt.NDArray[np.float32] | None,
     follows: npt.NDArray[np.bool_],
-) -> list[pa.Array]:
-    """Return dx, dy and peak of each frame (n,), null where no frame of one step before exists."""
+    motion: bool,
+) -> tuple[list[pa.Array], npt.NDArray[np.float32] | None]:
+    """Return dx, dy and peak of each row (n,), and the last row's small grey copy.
+
+    They are null where no frame of one step before exists, and everywhere in pictures too small
+    or where motion is not asked for.
+    """
+    nothing = [pa.nulls(len(rows), pa.float32())] * 3
+    if not motion or frames.shape[1] < GREY_HEIGHT or frames.shape[2] < GREY_WIDTH:
+        return nothing, None
+    greys = small_grey(frames)[rows]
+    if not follows.any():
+        return nothing, greys[-1]
     before = greys[:1] if last_grey is None else last_grey[None]
-    known = follows & np.isfinite(greys[:, 0, 0])
-    if not known.any():
-        return [pa.nulls(len(greys), pa.float32())] * 3
     shifts = image_shifts(np.concatenate([before, greys]))
-    return [pa.array(shifts[:, k], mask=~known) for k in range(3)]
+    return [pa.array(shifts[:, k], mask=~follows) for k in range(3)], greys[-1]
 
 
 def _starts_second(times: npt.NDArray[np.int64], last_t_ns: int | None) -> npt.NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from schemas.time import NS_PER_MS
 
 __all__ = ["SYNC_RECORD_VERSION", "find_sync_audit", "sync_record_path"]
 
-SYNC_RECORD_VERSION: Final = 2
+SYNC_RECORD_VERSION: Final = 3
 """Raised by hand when the measurement changes; older records are then passed over."""
 
 _LOCAL: Final = ("local_lag_ms", "local_r2", "local_confidence")

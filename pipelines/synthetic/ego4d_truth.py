@@ -21,7 +21,6 @@ from pipelines.synthetic.arguments import assign_faults, check_counts
 from pipelines.synthetic.documents import ClosedModel, read_truth_file
 from pipelines.synthetic.faults import IMU_GAP_NS, IMU_LATE_NS, IMU_SHORT_NS
 from pipelines.synthetic.people import make_people, make_schedule, split_of
-from pipelines.synthetic.picture import FrameTimes
 from pipelines.synthetic.spoil_video import plan_frame_times
 from pipelines.synthetic.truth import (
     ImuStreamTruth,
@@ -29,6 +28,7 @@ from pipelines.synthetic.truth import (
     SubActionTruth,
     take_motion,
 )
+from pipelines.synthetic.video_writer import FrameTimes
 from schemas.time import NS_PER_MS, NS_PER_S
 
 __all__ = [

@@ -1,37 +1,21 @@
-"""What a synthetic camera sees: a large painted world, and the video of a head turning in it."""
+"""What a synthetic camera sees: one picture of a large painted world, as the head is turned."""
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
-import av
 import numpy as np
 import numpy.typing as npt
-from av.video.stream import VideoStream
 from scipy import fft
 
 from pipelines.synthetic.timecode import draw_timecode, timecode_box
-from pipelines.synthetic.truth import FOCAL_PX_448, Scene, take_motion
+from pipelines.synthetic.truth import FOCAL_PX_448
 
-__all__ = [
-    "FrameTimes",
-    "World",
-    "make_world",
-    "regular_times",
-    "render_frame",
-    "render_frames",
-    "write_video",
-]
+__all__ = ["WORLD_PX", "World", "make_world", "render_frame"]
 
-_FPS: Final = 30
-# Frames whose motion is computed at once.
-_BLOCK_FRAMES: Final = 900
-# The world repeats after this many px of the 448-px picture; it is painted at twice that.
-_WORLD_PX: Final = 1024
+WORLD_PX: Final = 1024
+"""The world repeats after this many px of the 448-px picture; it is painted at twice that."""
+
 _SCALE: Final = 2
 _REFERENCE_PX: Final = 448
 _OBJECTS: Final = 48
@@ -111,135 +95,6 @@ def render_frame(
     return frame
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameTimes:
-    """When a file's frames are shown.
-
-    Attributes:
-        time_base: seconds a tick.
-        pts: (F,) int64 ticks, increasing, 0 for the first frame.
-    """
-
-    time_base: Fraction
-    pts: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.pts)
-
-    def ns(self) -> npt.NDArray[np.int64]:
-        """Return the frames' times on the take clock, (F,) ns, to the nearest."""
-        scale, divisor = self.time_base.numerator * 10**9, self.time_base.denominator
-        return (2 * self.pts * scale + divisor) // (2 * divisor)
-
-
-def regular_times(frames: int, *, rate: Fraction = Fraction(_FPS)) -> FrameTimes:
-    """Return the times of ``frames`` frames at a constant ``rate``, frames a second."""
-    return FrameTimes(time_base=1 / rate, pts=np.arange(frames, dtype=np.int64))
-
-
-def render_frames(scene: Scene, *, seen_ns: npt.NDArray[np.int64], size_px: int) -> Iterator[Plane]:
-    """Yield one picture for each instant, numbered from 0 by its time code, in bounded memory.
-
-    Args:
-        scene: a take's truth.
-        seen_ns: (F,) instants on motion time.
-        size_px: side of the picture, a multiple of 4.
-    """
-    person, motion = scene.participant, take_motion(scene)
-    worlds = {
-        number: make_world(
-            scene.activity,
-            sub_action=number,
-            brightness=person.brightness,
-            hue_rad=person.hue_rad,
-        )
-        for number in sorted({part.sub_action for part in scene.sub_actions})
-    }
-    x, y = np.random.default_rng([scene.seed, 6]).uniform(0, _WORLD_PX, 2).tolist()
-    ends_s = [part.end_s for part in scene.sub_actions[:-1]]
-    for first in range(0, len(seen_ns), _BLOCK_FRAMES):
-        t_s = seen_ns[first : first + _BLOCK_FRAMES].astype(np.float64) / 1e9
-        angles = motion.angles(t_s)
-        for number, at_s in enumerate(t_s.tolist()):
-            yield render_frame(
-                worlds[scene.sub_actions[bisect_right(ends_s, at_s)].sub_action],
-                angles=angles[number],
-                centre_px=(x, y),
-                size_px=size_px,
-                index=first + number,
-            )
-
-
-def write_video(
-    path: Path,
-    *,
-    scene: Scene,
-    seen_ns: npt.NDArray[np.int64],
-    size_px: int,
-    times: FrameTimes | None = None,
-    codec: str = "libx264",
-    options: Mapping[str, str] | None = None,
-    quarter_turns: int = 0,
-) -> None:
-    """Write a scene's mp4 (yuv420p), each frame as seen at its true instant; equal bytes each time.
-
-    Args:
-        path: file to write.
-        scene: a take's truth.
-        seen_ns: (F,) instants on motion time, one a frame.
-        size_px: side of the picture, a multiple of 4.
-        times: when the file shows them; 30 a second unless given.
-        codec: encoder's name.
-        options: the encoder's, in place of those for H.264.
-        quarter_turns: how often the player has to turn the picture by 90 degrees
-            counter-clockwise, for it to stand upright.
-    """
-    times = regular_times(len(seen_ns)) if times is None else times
-    if len(times) != len(seen_ns):
-        raise ValueError(f"times must be one a frame, got {len(times)} for {len(seen_ns)}")
-    # Regular frames stand at whole ticks of their rate.
-    rate = 1 / times.time_base if (np.diff(times.pts) == 1).all() else Fraction(_FPS)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate, options=dict(options or _x264_options()))
-        assert isinstance(stream, VideoStream)
-        stream.width = stream.height = size_px
-        stream.pix_fmt = "yuv420p"
-        stream.time_base = times.time_base
-        stream.codec_context.time_base = times.time_base
-        # One thread: the bytes do not depend on the machine.
-        stream.codec_context.thread_count = 1
-        if quarter_turns % 4:
-            stream.set_display_rotation(quarter_turns * 90)
-        pictures = render_frames(scene, seen_ns=seen_ns, size_px=size_px)
-        for pts, planes in zip(times.pts.tolist(), pictures, strict=True):
-            turned = _turn(planes, -quarter_turns)
-            frame = av.VideoFrame.from_ndarray(turned, format="yuv420p")
-            frame.pts = pts
-            frame.time_base = times.time_base
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
-def _turn(planes: Plane, quarter_turns: int) -> Plane:
-    """Return stacked YUV 4:2:0 planes of a square picture turned counter-clockwise."""
-    if quarter_turns % 4 == 0:
-        return planes
-    size = planes.shape[1]
-    turned = np.empty_like(planes)
-    turned[:size] = np.rot90(planes[:size], quarter_turns)
-    for out, colour in zip(
-        turned[size:].reshape(2, size // 2, size // 2),
-        planes[size:].reshape(2, size // 2, size // 2),
-        strict=True,
-    ):
-        out[...] = np.rot90(colour, quarter_turns)
-    return turned
-
-
-def _x264_options() -> dict[str, str]:
-    return {"preset": "ultrafast", "crf": "30", "bf": "2", "g": "250"}
-
-
 def _sample(
     plane: Plane,
     *,
@@ -253,7 +108,7 @@ def _sample(
     # each pixel is a sum of one term for its row and one for its column.
     size = len(out)
     reach = (np.arange(size) - (size - 1) / 2) * unit
-    period = round(_WORLD_PX * scale)
+    period = round(WORLD_PX * scale)
     # Anchored at the view's top left corner, wrapped so that the padded plane holds all of it.
     half = _REFERENCE_PX / 2 * scale
     margin = 80 * scale
@@ -271,7 +126,7 @@ def _sample(
 def _ground(activity: int) -> tuple[Field, Field]:
     """Return the ground's luma and a slow field for its hue, both (S, S)."""
     rng = np.random.default_rng([activity, 7])
-    size = _WORLD_PX * _SCALE
+    size = WORLD_PX * _SCALE
     along: Field = np.arange(size, dtype=np.float32) / np.float32(_SCALE)
     y, x = along[:, None], along[None, :]
     clouds = _noise(rng, low_px=180, high_px=700)
@@ -282,7 +137,7 @@ def _ground(activity: int) -> tuple[Field, Field]:
 
 def _pattern(activity: int, *, x: Field, y: Field, bend: Field) -> Field:
     # Frequencies divide the world's width, so the pattern repeats with it.
-    w = np.float32(2 * np.pi / _WORLD_PX)
+    w = np.float32(2 * np.pi / WORLD_PX)
     waves: dict[int, Callable[[], Field]] = {
         0: lambda: np.sign(np.sin(24 * w * x)) * np.sign(np.sin(24 * w * y)),
         1: lambda: np.sin(20 * w * x + 3 * np.sin(6 * w * y)),
@@ -300,7 +155,7 @@ def _pattern(activity: int, *, x: Field, y: Field, bend: Field) -> Field:
 def _things(activity: int, sub_action: int) -> tuple[Field, npt.NDArray[np.bool_]]:
     """Return luma and place of the sub-action's things: one shape, strewn over the world."""
     rng = np.random.default_rng([activity, sub_action, 8])
-    size = _WORLD_PX * _SCALE
+    size = WORLD_PX * _SCALE
     luma = np.zeros((size, size), dtype=np.float32)
     mask = np.zeros((size, size), dtype=np.bool_)
     shape = (activity + 3 * sub_action) % 6
@@ -333,13 +188,13 @@ def _shape(kind: int, *, u: Field, v: Field) -> npt.NDArray[np.bool_]:
 
 def _noise(rng: np.random.Generator, *, low_px: float, high_px: float) -> Field:
     # Periodic noise with wavelengths in [low_px, high_px] of the 448-px picture, 1/f, unit spread.
-    f = np.hypot(np.fft.fftfreq(_WORLD_PX)[:, None], np.fft.rfftfreq(_WORLD_PX)[None])
+    f = np.hypot(np.fft.fftfreq(WORLD_PX)[:, None], np.fft.rfftfreq(WORLD_PX)[None])
     keep = (f <= 1 / low_px) & (f >= 1 / high_px)
-    white = rng.standard_normal((_WORLD_PX, _WORLD_PX), dtype=np.float32)
+    white = rng.standard_normal((WORLD_PX, WORLD_PX), dtype=np.float32)
     spectrum = fft.rfft2(white) * np.where(keep, 1 / np.maximum(f, 1 / high_px), 0)
     # Zeros above the old band interpolate exactly to twice the size.
-    half = _WORLD_PX // 2
-    wide = np.zeros((_SCALE * _WORLD_PX, _WORLD_PX + 1), dtype=np.complex64)
+    half = WORLD_PX // 2
+    wide = np.zeros((_SCALE * WORLD_PX, WORLD_PX + 1), dtype=np.complex64)
     wide[:half, : half + 1] = spectrum[:half]
     wide[-half:, : half + 1] = spectrum[half:]
     field: Field = fft.irfft2(wide)

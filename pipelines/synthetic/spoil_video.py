@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.synthetic.faults import KEPT_BYTES
-from pipelines.synthetic.picture import FrameTimes, regular_times, write_video
 from pipelines.synthetic.truth import Scene
+from pipelines.synthetic.video_writer import FrameTimes, regular_times, write_video
 
 __all__ = ["plan_frame_times", "write_sound", "write_spoiled_video"]
 

@@ -27,7 +27,7 @@ _SUBJECT: Final = re.compile(r"(?:#\s?[Cc] [Cc]|#\s?[Cc]|#\s?[Oo]|C)[:,]?\s+")
 _BARE_SUBJECT: Final = re.compile(r"(?:#\s?)?[Cc](?: [Cc])?\W*")
 # "Cturns": the wearer's C glued to the verb. No English word starts with these pairs, so
 # "Closes" and "Cuts" stay whole.
-_GLUED: Final = re.compile(r"C(?=[bcdfgjkmpqstvwx])")
+_GLUED: Final = re.compile(r"^C(?=[bcdfgjkmpqstvwx])")
 _UNSURE: Final = re.compile(r"#unsure\b", re.IGNORECASE)
 
 
@@ -43,7 +43,8 @@ def drop_subject_marker(text: str) -> str:
     """
     if _BARE_SUBJECT.fullmatch(text):
         return ""
-    return _SUBJECT.sub("", text, count=1) if _SUBJECT.match(text) else _GLUED.sub("", text, 1)
+    marker = _SUBJECT.match(text)
+    return _GLUED.sub("", text[marker.end() :] if marker else text)
 
 
 def name_unsure(text: str) -> str:

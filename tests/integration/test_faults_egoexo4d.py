@@ -275,6 +275,8 @@ def test_survivors_show_their_fault_in_the_named_column(faulty: Run) -> None:
     assert late == pytest.approx(800e6, abs=20e6)
     others = [t for t in faulty.truth.takes if t.fault is None]
     assert {row["sync_suspect"] for t in others for row in faulty.of(t.take_uid)} == {False}
+    suspects = {row["take_uid"] for row in faulty.rows.to_dicts() if row["sync_suspect"]}
+    assert suspects == {faulty.take("imu_late").take_uid}
     assert {row["decoder"] for t in others for row in faulty.of(t.take_uid)} == {"decord"}
 
 

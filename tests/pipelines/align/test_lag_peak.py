@@ -12,10 +12,13 @@ def bump(height: float, at_ms: float, *, width_ms: float = 60.0) -> npt.NDArray[
     return height * np.exp(-(((LAGS_NS / MS - at_ms) / width_ms) ** 2) / 2)
 
 
-def read(curve: npt.NDArray[np.float64], *, rows: int = 600, effective: float = 1e6) -> LagPeaks:
+def read(
+    curve: npt.NDArray[np.float64], *, rows: int = 600, effective: float = 1e6, known: float = 1.0
+) -> LagPeaks:
     return read_peaks(
         curve[None],
         rows=np.array([float(rows)]),
+        known=np.full((1, len(LAGS_NS)), known * rows),
         effective=np.array([effective]),
         lags_ns=LAGS_NS,
     )
@@ -81,8 +84,19 @@ def test_what_cannot_be_told_has_no_lag_and_no_confidence(
     assert found.r2[0] == pytest.approx(r2)
 
 
+def test_gyro_must_cover_nine_tenths_of_the_picture_at_the_best_lag() -> None:
+    assert read(bump(0.9, 0), known=0.9).told[0]
+    assert not read(bump(0.9, 0), known=0.899).told[0]
+
+
 def test_curves_are_read_one_by_one() -> None:
     curves = np.stack([bump(0.9, -300), bump(0.05, 0), bump(0.7, 200)])
-    found = read_peaks(curves, rows=np.full(3, 600.0), effective=np.full(3, 1e6), lags_ns=LAGS_NS)
+    found = read_peaks(
+        curves,
+        rows=np.full(3, 600.0),
+        known=np.full(curves.shape, 600.0),
+        effective=np.full(3, 1e6),
+        lags_ns=LAGS_NS,
+    )
     assert found.told.tolist() == [True, False, True]
     np.testing.assert_allclose(found.lag_ns, [-300 * MS, 0, 200 * MS], atol=MS // 2)

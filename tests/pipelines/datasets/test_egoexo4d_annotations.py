@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.config import SegmentsConfig, TextConfig
 from pipelines.datasets import egoexo4d_annotations
-from pipelines.datasets.egoexo4d_annotations import read_json, read_official_split
+from pipelines.datasets.egoexo4d_annotations import read_official_split
 from pipelines.segments.policies import count_neighbours, plan_segments
 from pipelines.text.clean import clean_text
 from schemas.errors import UsageError
@@ -319,12 +319,6 @@ def test_file_of_another_shape_is_refused(tmp_path: Path, document: Any, sentenc
     write(tmp_path, "atomic_descriptions_val.json", document)
     with pytest.raises(UsageError, match=sentence):
         read_narrations(tmp_path, take_uids={"a"})
-
-
-def test_file_that_is_no_json_is_named(tmp_path: Path) -> None:
-    (tmp_path / "takes.json").write_text("[{")
-    with pytest.raises(UsageError, match=r"takes\.json must be readable JSON, got Expecting"):
-        read_json(tmp_path / "takes.json")
 
 
 @pytest.mark.parametrize("folder", ["annotations", "."])

@@ -7,11 +7,11 @@ import av
 import numpy as np
 import pytest
 
-from pipelines.synthetic.picture import regular_times
 from pipelines.synthetic.plan import plan_dataset
 from pipelines.synthetic.spoil_video import plan_frame_times, write_spoiled_video
 from pipelines.synthetic.timecode import decode_timecode
 from pipelines.synthetic.truth import TakeTruth
+from pipelines.synthetic.video_writer import regular_times
 from pipelines.video.decode import open_video
 from pipelines.video.probe import probe_video
 from schemas.errors import TakeError

@@ -21,6 +21,8 @@ from pipelines.text.rules import RULE_SETS
         (rules.drop_subject_marker, "# c picks", "picks"),
         (rules.drop_subject_marker, "#O man X waves", "man X waves"),
         (rules.drop_subject_marker, "Cturns", "turns"),
+        (rules.drop_subject_marker, "#C C Cturns", "turns"),
+        (rules.drop_subject_marker, "presses the Ctrl key", "presses the Ctrl key"),
         (rules.drop_subject_marker, "Closes", "Closes"),
         (rules.drop_subject_marker, "#c c.", ""),
         (rules.drop_subject_marker, "", ""),

@@ -34,7 +34,9 @@ __all__ = [
 DatasetName = Literal["egoexo4d", "ego4d", "realworld", "gopro", "folder"]
 BodyPosition = Literal["chest", "forearm", "head", "shin", "thigh", "upperarm", "waist"]
 
-_DATASET_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+_DATASET_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    # Most of its videos have no IMU, which is no fault of theirs.
+    "ego4d": {"max_quarantine": 1.0},
     # Inertial sensors alone: nothing to embed. Test subjects are our choice, as the paper names
     # none: "held-out users".
     "realworld": {
@@ -372,9 +374,9 @@ class PrepConfig(_Closed):
         name = dataset.get("name") if isinstance(dataset, Mapping) else None
         filled = dict(raw) if isinstance(raw, Mapping) else raw
         for stage, defaults in _DATASET_DEFAULTS.get(str(name), {}).items():
-            given = filled.get(stage, {})
-            if isinstance(given, Mapping):
-                filled[stage] = {**defaults, **given}
+            given = filled.get(stage, {} if isinstance(defaults, Mapping) else defaults)
+            nested = isinstance(defaults, Mapping) and isinstance(given, Mapping)
+            filled[stage] = {**defaults, **given} if nested else given
         return filled
 
     @model_validator(mode="after")

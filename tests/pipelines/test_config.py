@@ -1,6 +1,7 @@
 """The config refuses what it does not know, in one sentence."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,3 +132,20 @@ def test_a_config_that_is_no_text_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "prep.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="config file must be readable"):
         load_config(tmp_path / "prep.yaml", overrides={})
+
+
+def test_datasets_have_defaults_of_their_own_that_what_is_given_wins_over() -> None:
+    def read(**given: Any) -> PrepConfig:
+        return load_config(None, overrides={"dataset.root": "d", "store.uri": "s", **given})
+
+    ego4d = read(**{"dataset.name": "ego4d"})
+    assert (ego4d.max_quarantine, ego4d.segments.policy) == (1.0, "narration")
+    assert read(**{"dataset.name": "ego4d", "max_quarantine": 0.1}).max_quarantine == 0.1
+    realworld = read(**{"dataset.name": "realworld", "segments.stride_ms": 2500})
+    assert realworld.max_quarantine == 0.25
+    assert realworld.encoder.name == "none"
+    assert (realworld.segments.policy, realworld.segments.stride_ms) == ("stride", 2500)
+    assert realworld.segments.required == ("imu",)
+    assert realworld.splits.test_participants == ("5", "10", "15")
+    own = read(**{"dataset.name": "realworld", "splits.test_participants": ["1"]})
+    assert own.splits.test_participants == ("1",)

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from schemas.errors import UsageError
 from schemas.mask import MaskSpec
@@ -131,6 +132,12 @@ class VideoConfig(_Closed):
     decoder: Literal["auto", "decord", "pyav"] = Field(
         default="auto", description="auto: decord, PyAV where decord cannot and over half an hour"
     )
+
+    @field_validator("variant", mode="before")
+    @classmethod
+    def _may_be_written_as_a_number(cls, value: object) -> object:
+        # YAML reads 448 as a number.
+        return str(value) if type(value) is int else value
 
     @property
     def step_ns(self) -> int:
@@ -258,6 +265,14 @@ class SplitConfig(_Closed):
     takes: Mapping[str, Literal["train", "val", "test"]] = Field(
         default_factory=dict, description="custom: take_uid or take_name to split"
     )
+
+    @field_validator("test_participants", mode="before")
+    @classmethod
+    def _ids_may_be_written_as_numbers(cls, value: object) -> object:
+        # YAML reads 5 as a number, and a shell takes the quotes off "5".
+        if isinstance(value, list | tuple):
+            return [str(v) if type(v) is int else v for v in value]
+        return value
 
     @field_validator("shares")
     @classmethod
@@ -389,6 +404,23 @@ class PrepConfig(_Closed):
             )
         return self
 
+    @model_validator(mode="after")
+    def _asks_for_no_embeddings_without_an_encoder(self) -> Self:
+        if self.encoder.name != "none":
+            return self
+        lacking = [name for name in self.segments.required if name != "imu"]
+        if lacking:
+            raise ValueError(
+                f"encoder.name none needs segments.require [imu], since nothing is embedded, "
+                f"got {' and '.join(lacking)} required"
+            )
+        if self.masks:
+            raise ValueError(
+                "masks hide video and text, which a version under encoder.name none lacks, "
+                f"got {', '.join(spec.name for spec in self.masks)}"
+            )
+        return self
+
     @field_validator("masks")
     @classmethod
     def _masks_have_names_of_their_own(cls, value: tuple[MaskSpec, ...]) -> tuple[MaskSpec, ...]:
@@ -454,10 +486,17 @@ def load_config(
         return PrepConfig.model_validate(raw)
     except ValidationError as error:
         sentences = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}, got {e['input']!r:.80}"
-            for e in error.errors()
+            f"{'.'.join(map(str, e['loc'])) or 'config'}: {_print_rule(e)}" for e in error.errors()
         )
         raise UsageError(f"{sentences} [{place}]") from error
+
+
+def _print_rule(error: ErrorDetails) -> str:
+    if error["type"] == "value_error":
+        rule = str(error["ctx"]["error"])
+        # A rule of ours tells what it got, and of several fields only those that break it.
+        return rule if ", got " in rule else f"{rule}, got {error['input']!r:.80}"
+    return f"{error['msg']}, got {error['input']!r:.80}"
 
 
 def _laid_over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

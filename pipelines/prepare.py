@@ -193,7 +193,8 @@ def _prepare_or_quarantine(
         take_uid=take.take_uid,
         status="quarantined",
         reason=fault.code,
-        detail=f"{detail} [take={take.take_name}]",
+        # A name out of JSON may hold halves of signs, which no file can.
+        detail=f"{detail} [take={take.take_name}]".encode(errors="backslashreplace").decode(),
         segments=planned,
     )
 

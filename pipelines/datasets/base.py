@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pipelines.align.clock import TakeClock
-from schemas.errors import TakeError
+from schemas.errors import TakeError, UsageError
 from schemas.imu import ImuSamples
 from schemas.narration import Narration
 from schemas.take import Take
@@ -74,6 +74,20 @@ class DatasetReader(Protocol):
 
 
 def read_limited_catalogue(reader: DatasetReader, *, limit: int | None) -> Catalogue:
-    """Return the dataset's catalogue, of its first ``limit`` takes if one is set."""
+    """Return the dataset's catalogue, of its first ``limit`` takes if one is set.
+
+    Raises:
+        UsageError: as the reader; if a take is named by what cannot be written down.
+    """
     catalogue = reader.read_catalogue()
+    for take in catalogue.takes:
+        for name in ("take_uid", "take_name", "participant", "label", "task_family"):
+            _check_text(getattr(take, name), name=name)
     return catalogue if limit is None else replace(catalogue, takes=catalogue.takes[:limit])
+
+
+def _check_text(value: str | None, *, name: str) -> None:
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{name} must be text that UTF-8 can write, got {value!a}") from error

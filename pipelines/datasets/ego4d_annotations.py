@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.datasets.json_fields import as_seconds_ns, read_json
+from pipelines.datasets.json_fields import as_seconds_ns, is_text, read_json
 from pipelines.datasets.json_members import read_members
 from pipelines.datasets.narrations import narration_order
 from schemas.errors import UsageError
@@ -112,6 +112,7 @@ def read_narrations(
     for uid, passes in _read_passes(path):
         if not isinstance(passes, dict):
             # Beside the videos, the file may say its date and version.
+            ignored["malformed_narration"] += uid in video_uids and passes is not None
             continue
         given = [name for name in names if passes.get(name) is not None]
         if uid not in video_uids:
@@ -120,7 +121,7 @@ def read_narrations(
         some = [n for name in given for n in _read_pass(passes[name], name=name, ignored=ignored)]
         if some:
             found[uid] = tuple(sorted(some, key=narration_order))
-    return found, dict(ignored)
+    return found, dict(+ignored)
 
 
 def _find_narrations(root: Path) -> Path | None:
@@ -134,32 +135,32 @@ def _find_narrations(root: Path) -> Path | None:
 def _read_passes(path: Path) -> Iterator[tuple[str, Any]]:
     # Millions of sentences: as values, the whole file would take gigabytes.
     try:
-        yield from read_members(path.read_text(encoding="utf-8"), inside=("videos",))
-    except (ValueError, OSError) as error:
+        yield from read_members(path.read_text(encoding="utf-8-sig"), inside=("videos",))
+    except (ValueError, OSError, RecursionError) as error:
         raise UsageError(
             f"{path.name} must be readable JSON, passes by video_uid, got {error} [{path}]"
         ) from error
 
 
 def _read_pass(content: object, *, name: str, ignored: Counter[str]) -> Iterator[Narration]:
-    entries = content.get("narrations") if isinstance(content, dict) else None
+    # A pass may hold summaries alone; what is no list is one entry that cannot be read.
+    given = content.get("narrations") if isinstance(content, dict) else [content]
+    entries = [] if given is None else given if isinstance(given, list) else [given]
     uids: dict[str, str] = {}
-    for entry in entries if isinstance(entries, Sequence) else ():
+    for entry in entries:
         fields = entry if isinstance(entry, dict) else {}
         text, t_ns = fields.get("narration_text"), as_seconds_ns(fields.get("timestamp_sec"))
-        if not isinstance(text, str | None) or t_ns is None:
+        annotation = str(fields.get("annotation_uid") or "")
+        if not (text is None or is_text(text)) or not is_text(annotation) or t_ns is None:
             ignored["malformed_narration"] += 1
             continue
-        annotation = fields.get("annotation_uid")
         yield Narration(
             narration_ns=t_ns,
             text_raw=text or "",
             text="",
             text_source=TEXT_SOURCE,
             # One string for all the sentences of an annotation.
-            pass_uid=uids.setdefault(str(annotation), f"{name}:{annotation}")
-            if annotation
-            else name,
+            pass_uid=uids.setdefault(annotation, f"{name}:{annotation}") if annotation else name,
             subject=_subject(text or ""),
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.config import TextConfig
-from pipelines.datasets.json_fields import as_seconds_ns, read_json
+from pipelines.datasets.json_fields import as_seconds_ns, is_text, read_json
 from pipelines.datasets.narrations import narration_order, wanted_sources
 from schemas.errors import UsageError
 from schemas.narration import Narration
@@ -88,6 +88,12 @@ def read_official_split(root: Path) -> dict[str, str]:
             if isinstance(by_uid := content.get("take_uid_to_split"), dict):
                 return {str(uid): str(name) for uid, name in by_uid.items()}
             if isinstance(by_split := content.get("split_to_take_uids"), dict):
+                strange = sorted(n for n, uids in by_split.items() if not isinstance(uids, list))
+                if strange:
+                    raise UsageError(
+                        f"split_to_take_uids must hold lists, got none for {', '.join(strange)} "
+                        f"[{path}]"
+                    )
                 return {str(uid): str(name) for name, uids in by_split.items() for uid in uids}
         raise UsageError(f"splits.json must hold take_uid_to_split [{path}]")
     return {}
@@ -137,7 +143,9 @@ def _read_commentary(entry: Mapping[str, Any], *, ignored: Counter[str]) -> Iter
 
 
 def _entries(entry: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
-    for value in entry.get(name) or ():
+    values = entry.get(name) or ()
+    # What is no list is one entry that cannot be read, and counts as one.
+    for value in values if isinstance(values, list | tuple) else (values,):
         yield value if isinstance(value, dict) else {}
 
 
@@ -146,7 +154,7 @@ def _read_sentence(
 ) -> Narration | None:
     """Return the sentence, an empty one too; None where it has no text or no instant at all."""
     text, t_ns = fields.get("text"), as_seconds_ns(t_s)
-    if not isinstance(text, str) or t_ns is None:
+    if not is_text(text) or not is_text(pass_uid) or t_ns is None:
         return None
     # Early files call it narration_subject.
     subject = fields.get("subject", fields.get("narration_subject"))

@@ -1,8 +1,9 @@
 """The two tables of a folder of one's own data, in CSV or Parquet, and the cells of their rows."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -13,6 +14,10 @@ from schemas.errors import UsageError
 __all__ = ["Row", "choice_cell", "number_cell", "read_rows", "text_cell", "whole_cell"]
 
 Row = Mapping[str, Any]
+
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,30}")
+# In seconds 31 years.
+_LARGEST: Final = 1e9
 
 
 def read_rows(
@@ -56,9 +61,12 @@ def read_rows(
                     column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
                 ),
             )
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
-        said = str(error).splitlines()[0]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(f"{path.name} must be a readable table, got: {said} [{path}]") from error
+    twice = sorted({n for n in table.column_names if table.column_names.count(n) > 1})
+    if twice:
+        raise UsageError(f"{path.name} must have each column once, got {', '.join(twice)} twice")
     unknown = [name for name in table.column_names if name not in columns]
     lacking = [name for name in needed if name not in table.column_names]
     if unknown or lacking:
@@ -102,10 +110,10 @@ def whole_cell(row: Row, name: str, *, place: str) -> int | None:
     value = text_cell(row, name)
     if value is None:
         return None
-    try:
+    # Within 146 years, so that sums of two fit int64; int() would take 1_000 too.
+    if _WHOLE.fullmatch(value) and abs(int(value)) < 1 << 62:
         return int(value)
-    except ValueError as error:
-        raise UsageError(f"{name} must be whole nanoseconds, got {value!r} [{place}]") from error
+    raise UsageError(f"{name} must be whole nanoseconds, got {value[:40]!r} [{place}]")
 
 
 def number_cell(row: Row, name: str, *, place: str) -> float | None:
@@ -116,6 +124,9 @@ def number_cell(row: Row, name: str, *, place: str) -> float | None:
     """
     value = text_cell(row, name)
     try:
-        return None if value is None else float(value)
+        number = None if value is None else float(value)
     except ValueError as error:
         raise UsageError(f"{name} must be a number, got {value!r} [{place}]") from error
+    if number is not None and not abs(number) <= _LARGEST:
+        raise UsageError(f"{name} must be a number up to {_LARGEST:g}, got {value!r} [{place}]")
+    return number

@@ -14,6 +14,7 @@ from typing import Final
 from pipelines.align.clock import TakeClock
 from pipelines.datasets.base import Catalogue, ImuRecording
 from pipelines.datasets.gopro_chapters import group_chapters
+from pipelines.datasets.json_fields import is_text
 from pipelines.datasets.narrations import narration_order, wanted_sources
 from pipelines.datasets.rooted import RootedReader
 from pipelines.imu.gpmf import GPMF_STREAM
@@ -58,6 +59,8 @@ class GoProReader(RootedReader):
         clips = [name for name in files if _is_clip(files[name])]
         if not clips:
             raise UsageError(f"dataset.root must hold mp4 clips, got none in {root}")
+        if strange := sorted(ascii(name) for name in clips if not is_text(name)):
+            raise UsageError(f"clips must have names in UTF-8, got {', '.join(strange)} in {root}")
         takes: list[Take] = []
         narrations: dict[str, tuple[Narration, ...]] = {}
         faults: dict[str, TakeError] = {}

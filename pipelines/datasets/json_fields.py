@@ -1,15 +1,17 @@
 """Metadata files in JSON, and fields of which nobody promised that they hold what they should."""
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeGuard
 
 from schemas.errors import UsageError
 from schemas.time import seconds_to_ns
 
-__all__ = ["as_mapping", "as_seconds_ns", "read_json"]
+__all__ = ["as_mapping", "as_seconds_ns", "is_text", "read_json"]
+
+# No recording lasts longer (31 years), and as ns it fits int64 with room to spare.
+_LONGEST_S: Final = 1e9
 
 
 def read_json(path: Path, *, layout: str) -> Any:  # noqa: ANN401 - whatever JSON can say
@@ -23,13 +25,13 @@ def read_json(path: Path, *, layout: str) -> Any:  # noqa: ANN401 - whatever JSO
         UsageError: if it is not there or no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise UsageError(
             f"dataset.root must hold {path.name}, as the {layout} download lays it out, "
             f"got none at {path}"
         ) from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UsageError(f"{path.name} must be readable JSON, got {error} [{path}]") from error
 
 
@@ -39,7 +41,17 @@ def as_mapping(value: object) -> Mapping[str, Any]:
 
 
 def as_seconds_ns(value: object) -> int | None:
-    """Return a number of seconds in ns, None where the value is no finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    """Return a number of seconds in ns, None where it is no number of a recording's size."""
+    # Compared before anything else: a whole number may be too large for any float.
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not -_LONGEST_S <= value <= _LONGEST_S
+    ):
         return None
     return seconds_to_ns(value)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether a value is a string that can be written as UTF-8: JSON may hold halves of signs."""
+    return isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value)

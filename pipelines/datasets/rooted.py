@@ -56,7 +56,16 @@ class RootedReader:
         return (wanted,)
 
     def _participant(self, uid: object) -> str | None:
-        return None if uid is None else f"{self.name}:{uid}"
+        """Return ``<dataset>:<uid>``, None where ``uid`` names nobody: null, empty, no name at all.
+
+        Whatever wrote 7 as 7.0 or "7" meant the same person.
+        """
+        if isinstance(uid, float) and uid.is_integer():
+            uid = int(uid)
+        if isinstance(uid, bool) or not isinstance(uid, int | str):
+            return None
+        said = str(uid).strip()
+        return f"{self.name}:{said}" if said else None
 
     def _require_file(self, relative: str, *, code: str) -> None:
         """Refuse a take whose file is not there.

@@ -23,6 +23,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from pipelines.datasets.base import ImuRecording
+from pipelines.imu.plausible import find_plausible
 from schemas.errors import TakeError
 from schemas.imu import ImuSamples, TriadSamples
 from schemas.time import NS_PER_MS, NS_PER_S, Interval
@@ -57,7 +58,7 @@ def open_ego4d_imu(path: Path, *, duration_ns: int) -> ImuRecording:
     """Open a video's accelerometer and gyroscope as a stream of runs.
 
     Rows out of order are put in order; of rows with one stamp the first is kept; a sensor whose
-    cells are empty or not finite has no sample in that row.
+    cells are empty or no plausible number has no sample in that row.
 
     Args:
         path: CSV file.
@@ -195,7 +196,7 @@ def _usable(rows: Rows, *, duration_ns: int, survey: _Survey) -> tuple[npt.NDArr
 def _survey(path: Path, *, duration_ns: int) -> _Survey:
     found = _Survey()
     for t_ns, values in _sorted_blocks(path, duration_ns=duration_ns, survey=found):
-        accel, gyro = np.isfinite(values[:, :3]).all(axis=1), np.isfinite(values[:, 3:]).all(axis=1)
+        accel, gyro = find_plausible(values[:, :3]), find_plausible(values[:, 3:])
         found.kept += len(t_ns)
         found.accel.add(t_ns[accel])
         found.gyro.add(t_ns[gyro])
@@ -258,7 +259,7 @@ def _without_repeats(
 
 def _read_runs(path: Path, *, duration_ns: int) -> Iterator[ImuSamples]:
     for t_ns, values in _sorted_blocks(path, duration_ns=duration_ns, survey=_Survey()):
-        accel, gyro = np.isfinite(values[:, :3]).all(axis=1), np.isfinite(values[:, 3:]).all(axis=1)
+        accel, gyro = find_plausible(values[:, :3]), find_plausible(values[:, 3:])
         yield ImuSamples(
             accel=TriadSamples(t_ns=t_ns[accel], values=values[accel, :3]),
             gyro=TriadSamples(t_ns=t_ns[gyro], values=values[gyro, 3:]),

@@ -5,7 +5,9 @@ larger is refused.
 """
 
 import io
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from pipelines.imu.plausible import find_plausible
 from schemas.errors import TakeError
 from schemas.imu import ImuSamples, TriadSamples
 from schemas.time import NS_PER_MS, NS_PER_S
@@ -43,7 +46,23 @@ _COLUMNS: Final = {
 }
 # A day at 50 Hz has about 200 MB.
 _MOST_BYTES: Final = 256 << 20
+# What zipfile is known to raise for a damaged, encrypted or oddly packed archive, in its members
+# too; ValueError is for names that are no text.
+_BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 _RUN_NS: Final = 60 * NS_PER_S
+# The longest recordings have ten minutes; a clock that was set meanwhile jumps by years.
+_LONGEST_NS: Final = 24 * 3600 * NS_PER_S
+# Past the year 2200, ns since 1970 would no longer fit.
+_LAST_MS: Final = 230 * 366 * 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +88,7 @@ class RecordedTriad:
     Attributes:
         t_ns: (N,) int64 strictly increasing, ns since 1970 by the device.
         values: (N, 3) float64, m/s2 or rad/s.
-        invalid_ns: (K,) int64 non-decreasing: rows with an empty or not finite value, left out.
+        invalid_ns: (K,) int64 non-decreasing: rows with an empty or implausible value, left out.
         backward: rows that stood behind a later one before they were sorted.
         duplicates: rows with the stamp of another one, left out.
         unstamped: rows without a stamp, left out.
@@ -95,7 +114,7 @@ def list_recordings(path: Path) -> tuple[ZipMember, ...]:
     with _open_archive(path, place=path.name) as archive:
         for name in archive.namelist():
             base = PurePosixPath(name).name
-            if base.startswith("."):
+            if base.startswith(".") or name.endswith("/"):
                 continue
             if base.endswith(".zip"):
                 data = _read(archive, name, place=path.name)
@@ -117,7 +136,7 @@ def read_recording(path: Path, name: str) -> RecordedTriad:
 
     Raises:
         TakeError: ``imu_file_unreadable``, ``imu_file_missing`` if it is not in the archive, or
-            ``imu_file_malformed`` if it is no such table.
+            ``imu_file_malformed`` if it is no such table, or its stamps cannot be.
     """
     place = f"{path.name}/{name}"
     with _open_archive(path, place=path.name) as archive:
@@ -141,7 +160,7 @@ def read_recording(path: Path, name: str) -> RecordedTriad:
             "imu_file_malformed",
             f"IMU file must have columns {', '.join(_COLUMNS)} of numbers, got: {said} [{place}]",
         ) from error
-    return _sort_out(table)
+    return _sort_out(table, place=place)
 
 
 def cut_runs(accel: RecordedTriad, *, gyro: RecordedTriad, origin_ns: int) -> Iterator[ImuSamples]:
@@ -173,10 +192,12 @@ def _between(
     return samples, triad.invalid_ns[bad_low:bad_high] - origin_ns
 
 
-def _sort_out(table: pa.Table) -> RecordedTriad:
+def _sort_out(table: pa.Table, *, place: str) -> RecordedTriad:
     stamps = table["attr_time"]
     stamped = np.asarray(stamps.is_valid(), np.bool_)
-    t_ns = np.asarray(stamps.fill_null(0), np.int64)[stamped] * NS_PER_MS
+    t_ms = np.asarray(stamps.fill_null(0), np.int64)[stamped]
+    _check_stamps(t_ms, place=place)
+    t_ns = t_ms * NS_PER_MS
     # An empty cell becomes NaN.
     xyz = [np.asarray(table[name].fill_null(np.nan)) for name in list(_COLUMNS)[1:]]
     values = np.stack(xyz, axis=1).astype(np.float64)[stamped]
@@ -184,9 +205,9 @@ def _sort_out(table: pa.Table) -> RecordedTriad:
     # Stable, so that of rows with one stamp the first in the file is kept.
     order = np.argsort(t_ns, kind="stable")
     t_ns, values = t_ns[order], values[order]
-    finite = np.isfinite(values).all(axis=1)
-    invalid_ns = t_ns[~finite]
-    t_ns, values = t_ns[finite], values[finite]
+    plausible = find_plausible(values)
+    invalid_ns = t_ns[~plausible]
+    t_ns, values = t_ns[plausible], values[plausible]
     first = np.diff(t_ns, prepend=np.int64(-1)) > 0
     return RecordedTriad(
         t_ns=t_ns[first],
@@ -196,6 +217,18 @@ def _sort_out(table: pa.Table) -> RecordedTriad:
         duplicates=int((~first).sum()),
         unstamped=int((~stamped).sum()),
     )
+
+
+def _check_stamps(t_ms: npt.NDArray[np.int64], *, place: str) -> None:
+    if not len(t_ms):
+        return
+    first, last = int(t_ms.min()), int(t_ms.max())
+    if first < 0 or last > _LAST_MS or (last - first) * NS_PER_MS > _LONGEST_NS:
+        raise TakeError(
+            "imu_file_malformed",
+            f"attr_time must be ms since 1970, all within {_LONGEST_NS // (3600 * NS_PER_S)} h, "
+            f"got {first} to {last} [{place}]",
+        )
 
 
 def _part_of(pattern: re.Pattern[str], name: str) -> int | None:
@@ -226,7 +259,7 @@ def _open_archive(source: Path | io.BytesIO, *, place: str) -> Iterator[zipfile.
     try:
         with zipfile.ZipFile(source) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+    except _BROKEN as error:
         raise TakeError(
             "imu_file_unreadable", f"archive must be a whole zip file, got: {error} [{place}]"
         ) from error

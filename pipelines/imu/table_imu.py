@@ -3,7 +3,8 @@
 Columns ``t_ns`` (whole numbers), ``accel_x``, ``accel_y``, ``accel_z`` in m/s2 with gravity and
 ``gyro_x``, ``gyro_y``, ``gyro_z`` in rad/s, rows in order of time. A row in which a sensor has
 three empty cells holds no sample of that sensor, so that sensors of different rates share one
-table; a cell that is NaN, or empty beside others that are not, makes that sample invalid.
+table; a cell that is NaN, larger than any sensor reads, or empty beside others that are not, makes
+that sample invalid.
 
 The table is read in blocks, twice: once for its ends, which for Parquet is its first and last rows,
 and once for its samples. Units are checked by what they must amount to, since a factor of 9.8 or
@@ -22,8 +23,10 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from pipelines.align.clock import TakeClock
+from pipelines.imu.plausible import find_plausible
 from schemas.errors import TakeError
 from schemas.imu import IMU_CHANNELS, ImuSamples, TriadSamples
+from schemas.time import NS_PER_S
 
 __all__ = ["TABLE_COLUMNS", "read_table_ends", "read_table_runs"]
 
@@ -36,15 +39,18 @@ _READ_BYTES: Final = 1 << 20
 _GRAVITY_M_S2: Final = (4.9, 19.7)
 # Chips end at 2000 deg/s, which is 35 rad/s.
 _FASTEST_RAD_S: Final = 50.0
-_NO_NS: Final = np.zeros(0, np.int64)
+# 146 years: differences still fit int64.
+_LATEST_NS: Final = 1 << 62
+# A take is a recording of hours; whatever lasts longer than a month has a broken stamp.
+_LONGEST_NS: Final = 31 * 24 * 3600 * NS_PER_S
 
 
 def read_table_ends(path: Path) -> tuple[int, int]:
     """Return the first and the last ``t_ns`` of a table.
 
     Raises:
-        TakeError: ``imu_file_unreadable``, ``imu_file_malformed``, or ``imu_missing`` if it is
-            empty.
+        TakeError: ``imu_file_unreadable``, ``imu_file_malformed``, ``imu_not_monotonic`` if the
+            last comes before the first, or ``imu_missing`` if it is empty.
     """
     first: int | None = None
     last = 0
@@ -67,6 +73,18 @@ def read_table_ends(path: Path) -> tuple[int, int]:
                     last = int(stamps[-1])
     if first is None:
         raise TakeError("imu_missing", f"IMU table must hold rows, got none [{path}]")
+    if last < first:
+        raise TakeError(
+            "imu_not_monotonic",
+            f"t_ns must grow from row to row, got {first} in the first and {last} in the last "
+            f"[{path}]",
+        )
+    if last - first > _LONGEST_NS:
+        raise TakeError(
+            "imu_file_malformed",
+            f"t_ns must be nanoseconds within {_LONGEST_NS // NS_PER_S} s of one another, got "
+            f"{first} to {last} [{path}]",
+        )
     return first, last
 
 
@@ -144,14 +162,26 @@ def _check_columns(names: list[str], *, path: Path) -> None:
             f"IMU table must have columns {', '.join(TABLE_COLUMNS)}, got none named "
             f"{', '.join(lacking)} [{path}]",
         )
+    twice = [name for name in TABLE_COLUMNS if names.count(name) > 1]
+    if twice:
+        raise TakeError(
+            "imu_file_malformed",
+            f"IMU table must have each column once, got {', '.join(twice)} twice [{path}]",
+        )
 
 
 @contextmanager
 def _table_faults(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowTypeError, UnicodeDecodeError) as error:
-        said = str(error).splitlines()[0]
+    except (
+        pa.ArrowInvalid,
+        pa.ArrowKeyError,
+        pa.ArrowTypeError,
+        pa.ArrowNotImplementedError,
+        UnicodeDecodeError,
+    ) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
         raise TakeError(
             "imu_file_malformed", f"IMU table must hold numbers, got: {said} [{path}]"
         ) from error
@@ -170,6 +200,11 @@ def _stamps(column: pa.Array, *, path: Path) -> npt.NDArray[np.int64]:
     if column.null_count:
         raise TakeError("imu_file_malformed", f"t_ns must be in every row, got a gap [{path}]")
     stamps: npt.NDArray[np.int64] = np.asarray(column.cast(pa.int64()), np.int64)
+    if len(stamps) and (int(stamps.min()) < -_LATEST_NS or int(stamps.max()) > _LATEST_NS):
+        raise TakeError(
+            "imu_file_malformed",
+            f"t_ns must lie within 2^62 of zero, got {stamps.min()} to {stamps.max()} [{path}]",
+        )
     return stamps
 
 
@@ -193,9 +228,9 @@ def _triad(
     values = np.stack(
         [np.asarray(column.fill_null(np.nan), np.float64) for column in columns], axis=1
     )
-    finite = np.isfinite(values).all(axis=1)
-    invalid = ~finite & ~empty.all(axis=1)
-    return TriadSamples(t_ns=t_ns[finite], values=values[finite]), t_ns[invalid]
+    plausible = find_plausible(values)
+    invalid = ~plausible & ~empty.all(axis=1)
+    return TriadSamples(t_ns=t_ns[plausible], values=values[plausible]), t_ns[invalid]
 
 
 def _check_gravity(accel: npt.NDArray[np.float64], *, path: Path) -> None:

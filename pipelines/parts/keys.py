@@ -50,10 +50,16 @@ def take_path(root: Path, relative: str) -> Path:
     Raises:
         TakeError: ``path_escapes_root`` or ``file_missing``.
     """
-    path = (root / relative).resolve()
+    try:
+        path = (root / relative).resolve()
+        there = path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        # Too long, a NUL inside, links in a circle: no file can have such a name.
+        shown = ascii(relative[:80])
+        raise TakeError("file_missing", f"path must name a file, got {shown}") from error
     if not path.is_relative_to(root.resolve()):
         raise TakeError("path_escapes_root", f"path must stay inside the dataset, got {relative}")
-    if not path.is_file():
+    if not there:
         raise TakeError("file_missing", f"file must exist, got {relative}")
     return path
 

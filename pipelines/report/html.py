@@ -129,6 +129,11 @@ def write_report(
         _page(
             f"{manifest.dataset} {version}",
             show_overview(overview, manifest=manifest),
+            subtitle=(
+                "A version of IMU windows alone."
+                if encoder is None
+                else "A version of synchronized IMU, video and text."
+            ),
             warning=encoder.meaning if encoder is not None else None,
             sections=sections,
         ).encode(),
@@ -181,7 +186,12 @@ def _show_examples(
 
 
 def _page(
-    title: str, overview: Html, *, warning: str | None, sections: list[tuple[str, str, Html]]
+    title: str,
+    overview: Html,
+    *,
+    subtitle: str,
+    warning: str | None,
+    sections: list[tuple[str, str, Html]],
 ) -> str:
     head = element(
         "head",
@@ -197,7 +207,7 @@ def _page(
     body = element(
         "main",
         element("h1", title),
-        element("p", "A version of synchronized IMU, video and text.", class_="soft"),
+        element("p", subtitle, class_="soft"),
         element("nav", *(element("a", words, href=f"#{name}") for name, words, _ in sections)),
         warn,
         overview,

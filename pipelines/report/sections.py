@@ -139,7 +139,11 @@ def show_alignment(takes: pl.DataFrame, *, frame_error: Spread, limit: int) -> H
                 _ms(frame_error.largest),
                 f"largest; median {_ms(frame_error.median)}",
             ),
-            ("clock uncertain", f"{uncertain:,}", "takes with an assumed first row"),
+            (
+                "clock uncertain",
+                f"{uncertain:,}",
+                "takes whose clock may be off, by the column below",
+            ),
         ]
     )
     rows = [

@@ -61,7 +61,8 @@ def write_mask(store: Path, version: str, *, spec: MaskSpec) -> MaskRecord:
 
     Raises:
         StoreNotFoundError: if the version does not exist.
-        UsageError: if the name is taken by another recipe, or the version has no train rows.
+        UsageError: if the name is taken by another recipe, or the version has no train rows, or
+            none with anything to hide.
     """
     version = read_ref(store, version)
     record_path = store / mask_path(version, spec.name, "json")
@@ -80,6 +81,11 @@ def write_mask(store: Path, version: str, *, spec: MaskSpec) -> MaskRecord:
     if train.height == 0:
         raise UsageError(
             f"mask {spec.name} needs rows of the train split, got none [version={version}]"
+        )
+    if not any(train[f"has_{modality}"].any() for modality in spec.modalities):
+        raise UsageError(
+            f"mask {spec.name} needs train rows with {' or '.join(spec.modalities)}, "
+            f"got none [version={version}]"
         )
     labels = _unit_labels(train)
     kept = draw_units(labels, spec=spec)
@@ -130,7 +136,8 @@ def list_masks(store: Path, version: str) -> list[str]:
 
 
 def _read_rows(store: Path, version: str, *, unit: str) -> pl.DataFrame:
-    columns = ["segment_id", "take_uid", "participant", "split", "label"]
+    present = ["has_video", "has_text"]
+    columns = ["segment_id", "take_uid", "participant", "split", "label", *present]
     table = pq.read_table(store / version_path(version, SEGMENTS), columns=columns)
     frame = pl.DataFrame(table)
     unit_id = {
@@ -138,7 +145,7 @@ def _read_rows(store: Path, version: str, *, unit: str) -> pl.DataFrame:
         "take": pl.col("take_uid"),
         "participant": pl.coalesce("participant", pl.concat_str(pl.lit("take:"), "take_uid")),
     }[unit]
-    return frame.select("segment_id", "split", "label", unit_id.alias("unit"))
+    return frame.select("segment_id", "split", "label", *present, unit_id.alias("unit"))
 
 
 def _unit_labels(train: pl.DataFrame) -> dict[str, str | None]:

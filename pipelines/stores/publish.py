@@ -116,9 +116,14 @@ def publish_version(
             may_share=config.splits.kind == "official",
         )
         if counts.stored == 0:
+            unplanned = not counts.planned and config.segments.policy != "stride"
+            hint = (
+                ": without narrations, segments.policy=stride plans segments" if unplanned else ""
+            )
             raise PrimusError(
                 f"at least one segment must be stored, got planned {counts.planned}, "
                 f"dropped {counts.dropped}, quarantined {counts.quarantined}; nothing published"
+                f"{hint}"
             )
         write_quarantine(folder / QUARANTINE, quarantine)
         manifest = Manifest(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.config import PrepConfig, load_config
+from pipelines.config import PrepConfig, QualityConfig, load_config
 from schemas.errors import UsageError
 
 BASE = {"dataset.name": "egoexo4d", "dataset.root": "/data", "store.uri": "/store"}
@@ -100,6 +100,76 @@ def test_required_modalities_follow_the_policy(
         }
     )
     assert config.segments.required == required
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("dataset.labels", "published"),
+        ("dataset.limit", 3),
+        ("dataset.positions", ["waist"]),
+        ("imu.alignment", "first_sample"),
+        ("imu.resampling", "window"),
+        ("text.sources", ["expert_commentary"]),
+        ("text.passes", "first"),
+        ("text.subjects", "wearer"),
+        ("text.visibility", "visible"),
+        ("splits.test_participants", ["1"]),
+        ("audit.enabled", False),
+        ("audit.max_lag_ms", 900),
+        ("audit.window_s", 30),
+        ("audit.suspect_ms", 30),
+        ("audit.correct", True),
+        *((f"quality.{name}", 1) for name in QualityConfig.model_fields),
+    ],
+)
+def test_identity_holds_what_decides_the_content(field: str, value: object) -> None:
+    before = load_config(None, overrides=BASE).identity()
+    after = load_config(None, overrides={**BASE, field: value}).identity()
+    stage, name = field.split(".")
+    assert before[stage].pop(name) != after[stage].pop(name)
+    assert before == after
+
+
+def test_a_broken_rule_of_ours_is_told_without_the_rest_of_the_config() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_config(None, overrides={**BASE, "imu.resampling": "window", "imu.rate_hz": 12.5})
+    assert str(caught.value) == (
+        "imu: resampling window needs a rate_hz of whole Hz, got 25/2 [command line]"
+    )
+
+
+def test_names_of_digits_may_be_written_as_yaml_reads_them() -> None:
+    config = load_config(
+        None,
+        overrides={**BASE, "video.variant": 448, "splits.test_participants": [5, "10"]},
+    )
+    assert config.video.variant == "448"
+    assert config.splits.test_participants == ("5", "10")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            {},
+            r"encoder\.name none needs segments\.require \[imu\], since nothing is embedded, "
+            r"got video and text required",
+        ),
+        ({"segments.policy": "stride"}, r"got video required"),
+        (
+            {"segments.require": ["imu"], "masks": [{"name": "m", "keep": 0.1}]},
+            r"masks hide video and text, which a version under encoder\.name none lacks, got m",
+        ),
+    ],
+)
+def test_without_an_encoder_nothing_embedded_may_be_asked_for(
+    overrides: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        load_config(None, overrides={**BASE, "encoder.name": "none", **overrides})
+    whole = {**BASE, "encoder.name": "none", "segments.require": ["imu"]}
+    assert load_config(None, overrides=whole).segments.required == ("imu",)
 
 
 @pytest.mark.parametrize("value", [50, 50.0, "50"])

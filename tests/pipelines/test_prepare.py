@@ -128,6 +128,11 @@ def test_the_record_is_the_same_wherever_the_dataset_lies(
     assert detail == f"see takes/my-ds/a.vrs and [b.mp4] [take={reader.take.take_name}]"
 
 
+def test_a_record_can_be_written_whatever_name_it_tells(reader: Reader, tmp_path: Path) -> None:
+    reader.fault = TakeError("bad", "no file at half \ud800 a sign")
+    assert run(config_for(tmp_path)).detail.startswith("no file at half \\ud800 a sign [take=")
+
+
 def test_an_error_nobody_foresaw_is_told_without_path_or_address(
     reader: Reader, tmp_path: Path
 ) -> None:

@@ -164,6 +164,9 @@ def test_entries_without_time_or_sentence_are_ignored_but_empty_text_is_planned(
         entry(True, "x"),
         entry(float("nan"), "x"),
         entry(1, ["x"]),
+        entry(10**400, "x"),
+        entry(1, "half a sign \ud800"),
+        entry(1, "x", "\ud800"),
         "x",
         entry(2, ""),
         entry(3, None),
@@ -176,7 +179,28 @@ def test_entries_without_time_or_sentence_are_ignored_but_empty_text_is_planned(
         (3 * S, ""),
         (4 * S, "#C C cuts"),
     ]
-    assert ignored == {"malformed_narration": 6}
+    assert ignored == {"malformed_narration": 9}
+
+
+@pytest.mark.parametrize(
+    ("passes", "count"),
+    [
+        pytest.param([1, 2], 1, id="video_is_a_list"),
+        pytest.param(None, 0, id="video_is_null"),
+        pytest.param({"narration_pass_1": [entry(1, "x")]}, 1, id="pass_is_a_list"),
+        pytest.param({"narration_pass_1": {"narrations": {"a": 1}}}, 1, id="narrations_object"),
+        pytest.param({"narration_pass_1": {"narrations": "words"}}, 1, id="narrations_string"),
+        pytest.param({"narration_pass_1": {"narrations": None}}, 0, id="narrations_null"),
+        pytest.param({"narration_pass_1": {"summaries": []}}, 0, id="summaries_alone"),
+    ],
+)
+def test_what_is_no_list_of_narrations_is_counted_once(
+    tmp_path: Path, passes: Any, count: int
+) -> None:
+    write_narrations(tmp_path, {"a": passes, "date": "x"})
+    found, ignored = read_narrations(tmp_path, video_uids={"a"}, first_pass_only=False)
+    assert found == {}
+    assert ignored.get("malformed_narration", 0) == count
 
 
 def test_without_a_narration_file_there_are_no_narrations(tmp_path: Path) -> None:

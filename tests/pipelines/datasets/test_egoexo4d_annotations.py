@@ -293,6 +293,8 @@ def test_real_sample_counts_as_a_plain_loop_does(shared_data: Path, tmp_path: Pa
         pytest.param(said("C waits", True), id="bool"),
         pytest.param(said(None, 1.0), id="null_text"),
         pytest.param("C waits", id="no_object"),
+        pytest.param(said("half a sign \ud800", 1.0), id="half_a_sign"),
+        pytest.param(said("C waits", 10**400), id="no_float"),
     ],
 )
 def test_malformed_descriptions_are_counted(tmp_path: Path, bad: Any) -> None:
@@ -300,6 +302,15 @@ def test_malformed_descriptions_are_counted(tmp_path: Path, bad: Any) -> None:
     write(tmp_path, "atomic_descriptions_val.json", {"annotations": {"a": passes}})
     narrations, ignored = read_narrations(tmp_path, take_uids={"a"})
     assert [n.text_raw for n in narrations["a"]] == ["C sits"]
+    assert ignored == {"malformed_description": 1}
+
+
+@pytest.mark.parametrize("descriptions", [5, True, "words", {"text": "C sits"}])
+def test_descriptions_that_are_no_list_count_once(tmp_path: Path, descriptions: Any) -> None:
+    passes = [{"annotation_uid": "p", "rejected": False, "descriptions": descriptions}]
+    write(tmp_path, "atomic_descriptions_val.json", {"annotations": {"a": passes}})
+    narrations, ignored = read_narrations(tmp_path, take_uids={"a"})
+    assert narrations == {"a": ()}
     assert ignored == {"malformed_description": 1}
 
 
@@ -338,4 +349,7 @@ def test_missing_split_is_empty_and_a_strange_one_is_refused(tmp_path: Path) -> 
     assert read_official_split(tmp_path) == {}
     write(tmp_path, "splits.json", {"train": ["a"]})
     with pytest.raises(UsageError, match=r"splits\.json must hold take_uid_to_split"):
+        read_official_split(tmp_path)
+    write(tmp_path, "splits.json", {"split_to_take_uids": {"val": 5, "train": ["b"]}})
+    with pytest.raises(UsageError, match="split_to_take_uids must hold lists, got none for val"):
         read_official_split(tmp_path)

@@ -73,3 +73,16 @@ def test_cells_that_say_something_else_are_placed() -> None:
         whole_cell(row, "half", place="row 3")
     with pytest.raises(UsageError, match=r"a must be a number, got 'x' \[row 3\]"):
         number_cell(row, "a", place="row 3")
+    for value in ("1_000", str(1 << 62), "9" * 40):
+        with pytest.raises(UsageError, match=rf"n must be whole nanoseconds, got '{value}' \[r\]"):
+            whole_cell({"n": value}, "n", place="r")
+    assert whole_cell({"n": str((1 << 62) - 1)}, "n", place="r") == (1 << 62) - 1
+    for value in ("nan", "inf", "-1e300"):
+        with pytest.raises(UsageError, match=rf"d must be a number up to 1e\+09, got '{value}'"):
+            number_cell({"d": value}, "d", place="r")
+
+
+def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    (tmp_path / "takes.csv").write_text("a,b,a\n1,2,3\n")
+    with pytest.raises(UsageError, match=r"takes\.csv must have each column once, got a twice"):
+        list(read_rows(tmp_path, "takes", columns=("a", "b"), needed=("a",)))

@@ -246,3 +246,9 @@ def test_clip_that_is_no_video_is_refused(folder: Path) -> None:
     take = gopro.read_catalogue().takes[0]
     with pytest.raises(TakeError, match="video_unreadable"):
         gopro.read_clock(take)
+
+
+def test_a_clip_whose_name_is_no_text_is_named(folder: Path) -> None:
+    (folder / "a\udcff.mp4").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"clips must have names in UTF-8, got 'a\\udcff\.mp4' in"):
+        reader(folder).read_catalogue()

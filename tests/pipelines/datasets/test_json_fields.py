@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.datasets.json_fields import as_mapping, as_seconds_ns, read_json
+from pipelines.datasets.json_fields import as_mapping, as_seconds_ns, is_text, read_json
 from schemas.errors import UsageError
 
 
@@ -16,9 +16,10 @@ def test_content_is_read_as_utf8(tmp_path: Path) -> None:
     [
         (b"[{", r"takes\.json must be readable JSON, got Expecting"),
         (b'["\xff"]', r"takes\.json must be readable JSON, got 'utf-8' codec"),
+        (b"[" * 100_000, r"takes\.json must be readable JSON, got maximum recursion"),
         (None, r"must hold takes\.json, as the Ego-X download lays it out, got none at"),
     ],
-    ids=["cut_off", "latin1", "missing"],
+    ids=["cut_off", "latin1", "deep", "missing"],
 )
 def test_file_that_is_none_is_named(tmp_path: Path, content: bytes | None, sentence: str) -> None:
     if content is not None:
@@ -39,6 +40,8 @@ def test_file_that_is_none_is_named(tmp_path: Path, content: bytes | None, sente
         (None, None),
         (float("nan"), None),
         (float("-inf"), None),
+        (1e300, None),
+        (-(10**400), None),
     ],
 )
 def test_seconds_are_finite_numbers(value: object, ns: int | None) -> None:
@@ -48,3 +51,13 @@ def test_seconds_are_finite_numbers(value: object, ns: int | None) -> None:
 def test_only_an_object_has_members() -> None:
     assert as_mapping({"a": 1}) == {"a": 1}
     assert [as_mapping(value) for value in (None, [1], "a")] == [{}, {}, {}]
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    (tmp_path / "takes.json").write_bytes(b"\xef\xbb\xbf[1]")
+    assert read_json(tmp_path / "takes.json", layout="X") == [1]
+
+
+def test_half_a_sign_is_no_text() -> None:
+    given = ["", "Caf\u00e9 \U0001f600", "\ud83d", "a\udfff", None, 1]
+    assert [is_text(value) for value in given] == [True, True, False, False, False, False]

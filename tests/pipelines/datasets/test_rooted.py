@@ -41,6 +41,12 @@ def test_participants_carry_the_dataset(tmp_path: Path) -> None:
     ]
 
 
+def test_one_person_has_one_name_and_nobody_has_none(tmp_path: Path) -> None:
+    participant = make(tmp_path)._participant
+    assert {participant(uid) for uid in (7, 7.0, "7", " 7 ")} == {"folder:7"}
+    assert {participant(uid) for uid in ("", " ", float("nan"), True, [7], {})} == {None}
+
+
 def test_a_missing_file_is_told_by_its_code(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("")
     reader = make(tmp_path)

@@ -30,8 +30,8 @@ def config(folder: Path | str, **overrides: Any) -> PrepConfig:
 
 def test_mean_needs_no_pooler(folder: Path) -> None:
     assert open_pooler(config(folder)) is None
-    assert open_pooler(config("none")) is None
-    assert open_encoder(config("none").encoder) is None
+    assert open_pooler(config("none", **{"segments.require": ["imu"]})) is None
+    assert open_encoder(config("none", **{"segments.require": ["imu"]}).encoder) is None
 
 
 def test_the_pooler_is_the_one_that_the_identity_names(folder: Path) -> None:
@@ -67,4 +67,4 @@ def test_encoders_without_the_weights_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="seqTransf needs a checkpoint in CLIP4Clip's layout"):
             opened(chosen)
     with pytest.raises(UsageError, match=r"encoder\.pooling seqTransf needs an encoder, got none"):
-        open_pooler(config("none", **{"encoder.pooling": "seqTransf"}))
+        open_pooler(config("none", **{"encoder.pooling": "seqTransf", "segments.require": ["imu"]}))

@@ -141,6 +141,18 @@ def test_disorder_repeats_and_absurd_stamps_against_a_slow_loop(
     assert (np.diff(invalid_ns) >= 0).all()
 
 
+def test_a_value_beyond_any_sensor_is_no_sample(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    # As float32 it would be infinite, and published as a valid window.
+    write(path, [row(0), [*row(5)[:3], "1e300", *row(5)[4:]], row(10)])
+    recording = open_ego4d_imu(path, duration_ns=1_000 * MS)
+    accel_ns, _, gyro_ns, _, invalid_ns = read(recording)
+    assert accel_ns.tolist() == [0, 5 * MS, 10 * MS]
+    assert gyro_ns.tolist() == [0, 10 * MS]
+    assert invalid_ns.tolist() == [5 * MS]
+    assert recording.info["gyro_invalid"] == 1
+
+
 def test_of_equal_stamps_the_first_is_kept(tmp_path: Path) -> None:
     rows = [row(5.0, number=1), row(0.0, number=2), row(5.0, number=3), row(5.0, number=4)]
     _, accel, _, _, _ = read(open_ego4d_imu(write(tmp_path / "v.csv", rows), duration_ns=S))

@@ -185,3 +185,43 @@ def test_runs_are_minutes_and_lose_nothing() -> None:
         np.testing.assert_array_equal(values, whole.values)
     invalid = np.concatenate([run.invalid_ns for run in runs]) // NS_PER_MS + 1000
     assert invalid.tolist() == [500, 60_000, 60_000, 129_500]
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [("-1", "5"), ("0", "1500000000000"), ("1", "99999999999999999"), ("5", "86400006")],
+    ids=["negative", "clock_was_set", "beyond_int64_ns", "over_a_day"],
+)
+def test_stamps_that_cannot_be_are_refused(tmp_path: Path, first: str, last: str) -> None:
+    path = write(tmp_path / "a.zip", {"x.csv": f"{HEAD}1,{first},0,0,9.8\n2,{last},0,0,9.8\n"})
+    with pytest.raises(TakeError, match=f"attr_time must be .* got {first} to {last}") as caught:
+        read_recording(path, "x.csv")
+    assert caught.value.code == "imu_file_malformed"
+
+
+def test_a_recording_of_a_day_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.zip", {"x.csv": f"{HEAD}1,5,0,0,9.8\n2,86400005,1e300,0,9.8\n"})
+    read = read_recording(path, "x.csv")
+    assert read.t_ns.tolist() == [5 * NS_PER_MS]
+    assert read.invalid_ns.tolist() == [86_400_005 * NS_PER_MS]
+
+
+def test_odd_names_and_packings_are_unreadable_not_unexpected(tmp_path: Path) -> None:
+    whole = zipped({"acc_walking_head.csv": HEAD + "1,2,3,4,5\n" * 99})
+    name = whole.replace(b"acc_", b"\xff\xfe\xff_")
+    marked, lzma = bytearray(name), bytearray(whole)
+    for sign, flags, method in ((b"PK\x01\x02", 9, 10), (b"PK\x03\x04", 7, 8)):
+        marked[name.index(sign) + flags] |= 8  # "names are UTF-8"
+        lzma[whole.index(sign) + method] = 14
+    path = tmp_path / "acc_walking_csv.zip"
+    path.write_bytes(marked)
+    with pytest.raises(TakeError, match="imu_file_unreadable"):
+        list_recordings(path)
+    path.write_bytes(lzma)
+    with pytest.raises(TakeError, match="imu_file_unreadable"):
+        read_recording(path, "acc_walking_head.csv")
+
+
+def test_a_folder_named_like_an_archive_is_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path / "acc_walking_csv.zip", {"old.zip/": "", "acc_walking_head.csv": HEAD})
+    assert [m.name for m in list_recordings(path)] == ["acc_walking_head.csv"]

@@ -141,6 +141,7 @@ def test_turns_in_degrees_are_named(tmp_path: Path) -> None:
         pytest.param({"accel_x": ["a"] * 5}, "must hold numbers", id="no_number"),
         pytest.param({"t_ns": [0.5, 1.5, 2.5, 3.5, 4.5]}, "imu_file_malformed", id="float_stamps"),
         pytest.param({"t_ns": [1, 2, None, 4, 5]}, "t_ns must be in every row", id="no_stamp"),
+        pytest.param({"t_ns": [1, 2, 3, 4, 2**62 + 1]}, "within 2\\^62 of zero", id="far_stamp"),
     ],
 )
 def test_malformed_tables_are_refused(
@@ -175,3 +176,33 @@ def test_one_row_is_enough(tmp_path: Path) -> None:
     path = write(tmp_path / "imu.parquet", columns(1))
     assert read_table_ends(path) == (0, 0)
     assert joined(path)["accel_t"].tolist() == [0]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_ends_that_no_recording_has_are_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"imu{suffix}"
+    with pytest.raises(TakeError, match=r"imu_not_monotonic: t_ns .* got 9 in the first and 5 in"):
+        read_table_ends(write(path, columns(3, t_ns=[9, 10, 5])))
+    with pytest.raises(TakeError, match=r"imu_file_malformed: t_ns .* within 2678400 s"):
+        read_table_ends(write(path, columns(3, t_ns=[0, 1, 2_678_400 * 10**9 + 1])))
+
+
+def test_types_and_columns_without_a_meaning_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "imu.parquet"
+    lists = write(path, columns(2, accel_x=[[1.0], [2.0]]))
+    with pytest.raises(TakeError, match="imu_file_malformed: IMU table must hold numbers"):
+        joined(lists)
+    table = pa.table(columns(2))
+    pq.write_table(table.append_column("gyro_x", table["gyro_x"]), path)
+    with pytest.raises(TakeError, match=r"imu_file_malformed: .* got gyro_x twice"):
+        joined(path)
+
+
+def test_a_value_beyond_any_sensor_is_an_invalid_sample(tmp_path: Path) -> None:
+    made = columns(5)
+    made["gyro_x"] = [0.0, 0.0, 1e300, 0.0, 0.0]
+    path = write(tmp_path / "imu.csv", made)
+    runs = list(read_table_runs(path, clock=CLOCK))
+    assert [len(run.gyro) for run in runs] == [4]
+    assert [len(run.accel) for run in runs] == [5]
+    assert [len(run.invalid_ns) for run in runs] == [1]

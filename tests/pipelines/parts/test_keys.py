@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from pipelines.config import PrepConfig, load_config
-from pipelines.parts.keys import frames_key, imu_key, read_source, take_path, text_key
+from pipelines.parts.keys import (
+    frames_key,
+    imu_key,
+    raw_imu_key,
+    read_source,
+    take_path,
+    text_key,
+)
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import TakeError
 from schemas.manifest import SourceEntry
@@ -41,6 +48,24 @@ def keys(cfg: PrepConfig, take: Take = TAKE, spec: EmbeddingSpec = SPEC) -> tupl
 @pytest.mark.parametrize(
     ("field", "value", "changes"),
     [
+        ("dataset.limit", 3, (False, False)),
+        ("dataset.positions", ["waist"], (False, False)),
+        ("text.cleaning", "published", (False, False)),
+        ("text.sources", ["expert_commentary"], (False, False)),
+        ("text.passes", "first", (False, False)),
+        ("text.subjects", "wearer", (False, False)),
+        ("text.visibility", "visible", (False, False)),
+        ("splits.kind", "official", (False, False)),
+        ("splits.test_participants", ["1"], (False, False)),
+        ("segments.policy", "published", (False, False)),
+        ("masks", [{"name": "m", "keep": 0.5}], (False, False)),
+        ("encoder.pooling", "seqTransf", (False, False)),
+        ("imu.resampling", "window", (False, False)),
+        ("imu.stream", "imu-left", (True, False)),
+        ("imu.rate_hz", "100", (True, False)),
+        ("imu.max_gap_ms", 50, (True, False)),
+        ("imu.alignment", "first_sample", (True, False)),
+        ("video.tolerance_ms", 30, (False, True)),
         ("dataset.root", "/elsewhere", (False, False)),
         ("store.uri", "/elsewhere", (False, False)),
         ("execution.workers", 7, (False, False)),
@@ -65,6 +90,30 @@ def test_only_what_matters_to_a_part_enters_its_key(
 ) -> None:
     before, after = keys(config()), keys(config(**{field: value}))
     assert tuple(a != b for a, b in zip(before, after, strict=True)) == changes
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "changes"),
+    [
+        ("imu.stream", "imu-left", True),
+        ("imu.alignment", "first_sample", True),
+        ("imu.accept_sensor_frame", True, True),
+        ("dataset.timesync_k0", 1, True),
+        # The samples are kept as they were recorded: what resamples them does not matter.
+        ("imu.rate_hz", "100", False),
+        ("imu.cutoff_hz", 15.0, False),
+        ("imu.max_gap_ms", 50, False),
+        ("imu.resampling", "window", False),
+        ("text.passes", "first", False),
+        ("quality.max_imu_gap_ms", 50.0, False),
+    ],
+)
+def test_only_what_matters_to_recorded_samples_enters_their_key(
+    field: str, value: object, changes: bool
+) -> None:
+    before = raw_imu_key(SOURCES, config=config(), take=TAKE)
+    after = raw_imu_key(SOURCES, config=config(**{field: value}), take=TAKE)
+    assert (before != after) == changes
 
 
 def test_rows_variant_and_encoder_enter_the_keys() -> None:
@@ -132,3 +181,11 @@ def test_paths_from_data_stay_inside_the_root(tmp_path: Path, relative: str) -> 
 def test_a_missing_file_is_a_fault_of_the_take(tmp_path: Path) -> None:
     with pytest.raises(TakeError, match=r"file_missing: file must exist, got gone\.mp4"):
         take_path(tmp_path, "gone.mp4")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a" * 300, "\ud800"], ids=["nul", "long", "half_sign"])
+def test_what_can_be_no_file_name_is_a_missing_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TakeError, match="path must name a file, got '") as caught:
+        take_path(tmp_path, name)
+    assert caught.value.code == "file_missing"
+    caught.value.detail.encode()

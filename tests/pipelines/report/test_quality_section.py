@@ -104,6 +104,8 @@ def test_version_of_imu_alone_has_a_page(make_version: MakeVersion, tmp_path: Pa
     write_report(bare.store, version=bare.version, out=out)
     page = out.read_text()
     assert "IMU alone: no picture and no sentence was embedded" in page
+    assert "A version of IMU windows alone." in page
+    assert "synchronized IMU, video and text" not in page
     assert "embedding of" not in page
     assert "Tokens of a sentence" not in page
     assert "no sentence" in page

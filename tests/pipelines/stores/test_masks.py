@@ -161,6 +161,18 @@ def test_mask_needs_a_version_and_train_rows(tmp_path: Path) -> None:
         write_mask(tmp_path, version, spec=spec())
 
 
+def test_mask_needs_something_to_hide(tmp_path: Path) -> None:
+    version = publish_small_version(tmp_path, takes=3).version
+    path = tmp_path / f"versions/{version}/segments.parquet"
+    table = pq.read_table(path)
+    without = pl.DataFrame(table).with_columns(has_video=pl.lit(value=False)).to_arrow()
+    pq.write_table(without.cast(table.schema), path)
+    with pytest.raises(UsageError, match=r"mask m needs train rows with video, got none"):
+        write_mask(tmp_path, version, spec=spec(modalities=("video",)))
+    assert not (tmp_path / "masks").exists()
+    assert write_mask(tmp_path, version, spec=spec()).rows > 0
+
+
 def test_rows_of_unknown_participants_stand_with_their_take(tmp_path: Path) -> None:
     version = publish_small_version(tmp_path, takes=3).version
     path = tmp_path / f"versions/{version}/segments.parquet"

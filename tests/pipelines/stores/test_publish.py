@@ -260,6 +260,7 @@ def test_not_one_segment_publishes_nothing(tmp_path: Path, dropped: bool) -> Non
     with pytest.raises(PrimusError, match="at least one segment must be stored, got") as caught:
         publish_fakes(tmp_path, config=config, fakes=fakes)
     assert ("'frames_missing': 36" in str(caught.value)) == dropped
+    assert ("segments.policy=stride plans segments" in str(caught.value)) == (not dropped)
     assert list((tmp_path / "versions").iterdir()) == []
     assert not (tmp_path / "refs").exists()
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import polars as pl
 import pytest
@@ -13,12 +14,14 @@ from flows.prepare import prepare
 from pipelines.config import load_config
 from pipelines.datasets.folder import NARRATION_COLUMNS, TAKE_COLUMNS
 from pipelines.imu.table_imu import TABLE_COLUMNS
+from pipelines.parts.store import PartStore
 from pipelines.stores.verify import verify_version
 from pipelines.synthetic.faults import Fault, faults_of
 from pipelines.synthetic.folder import write_folder
 from pipelines.synthetic.folder_truth import FolderTruth, folder_signal, read_folder_truth
+from pipelines.synthetic.timecode import decode_timecode
 from primus_train.data.store import StoreData, open_store
-from schemas.time import NS_PER_MS
+from schemas.time import NS_PER_MS, NS_PER_S
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +55,28 @@ def errors_of(store: StoreData, truth: FolderTruth, *, shift_ns: int) -> list[fl
         off = [np.convolve(a - b, kernel, mode="valid") for a, b in zip(seen, felt, strict=True)]
         found.append(float(np.sqrt(np.mean(np.square(off)))))
     return found
+
+
+def test_used_frames_are_those_seen_within_half_a_frame(tmp_path: Path, tiny_encoder: Path) -> None:
+    write_folder(tmp_path / "data", takes=2, seconds=7, seed=3, participants=2)
+    store = publish(tmp_path / "data", tmp_path / "store", tiny_encoder)
+    run = json.loads(
+        (tmp_path / "store" / "versions" / store.version / "run.json").read_text(encoding="utf-8")
+    )
+    videos = [s for s in store.manifest.sources if s.path.endswith(".mp4")]
+    assert len(videos) == 2
+    for video in videos:
+        key = run["parts"][video.take_uid]["frames"]
+        part = PartStore(Path(run["parts_uri"])).read_table("frames", key)
+        assert part["t_ns"].to_pylist() == list(range(0, 7 * NS_PER_S, 100 * NS_PER_MS))
+        with av.open(str(tmp_path / "data" / video.path)) as container:
+            drawn = [
+                decode_timecode(np.asarray(frame.to_ndarray(format="gray"), dtype=np.uint8))
+                for frame in container.decode(video=0)
+            ]
+        # The number drawn into the picture says when it was seen.
+        seen_ns = np.array([drawn[i] for i in part["frame_index"].to_pylist()]) * NS_PER_S / 30
+        assert np.abs(seen_ns - part["t_ns"].to_numpy()).max() <= NS_PER_S / 60
 
 
 def test_store_holds_the_true_motion_and_every_sentence(tmp_path: Path, tiny_encoder: Path) -> None:

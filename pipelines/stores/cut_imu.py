@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,10 @@ from schemas.errors import StoreDamagedError
 from schemas.imu import IMU_CHANNELS
 
 __all__ = ["ImuGrid", "read_imu_grid"]
+
+
+# 2 MB of gaps at 250 samples a window.
+_WINDOWS_AT_ONCE: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +69,11 @@ class ImuGrid:
             return np.zeros(0, np.int64)
         views = np.lib.stride_tricks.sliding_window_view(self.gap_ns, samples)
         unique, inverse = np.unique(first, return_inverse=True)
-        longest: npt.NDArray[np.int64] = np.array(
-            [views[i].max() for i in unique.tolist()], dtype=np.int64
-        )[inverse]
-        return longest
+        longest = np.empty(len(unique), np.int64)
+        for low in range(0, len(unique), _WINDOWS_AT_ONCE):
+            here = slice(low, low + _WINDOWS_AT_ONCE)
+            longest[here] = views[unique[here]].max(axis=-1)
+        return longest[inverse]
 
 
 def read_imu_grid(parts: PartStore, *, key: str, step_ns: int) -> ImuGrid:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft, sparse
 
-__all__ = ["GREY_HEIGHT", "GREY_WIDTH", "image_shift", "image_shifts", "small_grey"]
+__all__ = ["GREY_HEIGHT", "GREY_WIDTH", "image_shifts", "small_grey"]
 
 GREY_HEIGHT: Final = 90
 GREY_WIDTH: Final = 160
@@ -161,19 +161,3 @@ def image_shifts(greys: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         for i, surface in enumerate(surfaces):
             out[start + i] = _peak(surface)
     return out
-
-
-def image_shift(
-    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]
-) -> tuple[float, float, float]:
-    """Return dx, dy and peak height by which the content moved from ``a`` to ``b``.
-
-    Args:
-        a: (90, 160) float32, the earlier small grey frame.
-        b: (90, 160) float32, the later one.
-
-    Raises:
-        ValueError: if a frame has another shape.
-    """
-    dx, dy, peak = image_shifts(np.stack([a, b]))[0]
-    return float(dx), float(dy), float(peak)

@@ -2,8 +2,6 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
-import zarr
 
-from flows.prepare import RunSummary, prepare
+from flows.prepare import prepare
 from pipelines.parts.store import PartStore
 from pipelines.stores.verify import verify_version
 from pipelines.synthetic.ego4d import write_ego4d
@@ -27,17 +24,11 @@ from pipelines.synthetic.ego4d_truth import (
 from pipelines.synthetic.faults import faults_of
 from pipelines.synthetic.timecode import decode_timecode
 from schemas.manifest import RunRecord
-from schemas.store import ARRAYS, RUN, SEGMENTS, version_path
+from schemas.store import RUN, version_path
 from schemas.time import NS_PER_MS, NS_PER_S
-from tests.integration.alignment import (
-    MOVES_RAD_S,
-    REACH_MS,
-    STEP_MS,
-    WindowLag,
-    check_windows,
-    lag_ms,
-)
+from tests.integration.alignment import WindowLag, check_windows
 from tests.integration.conftest import make_config
+from tests.integration.published import Published
 
 pytestmark = pytest.mark.slow
 
@@ -47,50 +38,29 @@ CLEAN = 3
 FAULTS = faults_of("ego4d")
 
 
-@dataclass(frozen=True)
-class Published:
-    root: Path
-    version: Path
-    summary: RunSummary
-
-    @cached_property
-    def truths(self) -> dict[str, Ego4DTakeTruth]:
-        return {take.take_uid: take for take in read_ego4d_truth(self.root).takes}
-
-    @cached_property
-    def rows(self) -> list[dict[str, Any]]:
-        return pq.read_table(self.version / SEGMENTS).to_pylist()
-
-    @cached_property
-    def imu(self) -> npt.NDArray[np.float64]:
-        group = zarr.open_group(self.version / ARRAYS, mode="r")
-        return np.asarray(group["imu"][:], dtype=np.float64)
-
-    def of_fault(self, name: str) -> Ego4DTakeTruth:
-        (take,) = (take for take in self.truths.values() if take.fault == name)
-        return take
-
-    def rows_of(self, take: Ego4DTakeTruth) -> list[dict[str, Any]]:
-        return [row for row in self.rows if row["take_uid"] == take.take_uid]
-
-
-def publish(root: Path, *, encoder: Path, store: Path) -> Published:
+def publish(root: Path, *, encoder: Path, store: Path) -> Published[Ego4DTakeTruth]:
     config = make_config(
         root, encoder=encoder, store=store, dataset__name="ego4d", max_quarantine=0.5
     )
     summary = prepare(config)
-    return Published(root=root, version=store / version_path(summary.version), summary=summary)
+    takes = {take.take_uid: take for take in read_ego4d_truth(root).takes}
+    version = store / version_path(summary.version)
+    return Published(root=root, version=version, summary=summary, takes=takes)
 
 
 @pytest.fixture(scope="module")
-def clean(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+def clean(
+    tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Published[Ego4DTakeTruth]:
     root = tmp_path_factory.mktemp("ego4d") / "data"
     write_ego4d(root, takes=CLEAN, seconds=SECONDS, seed=SEED, size_px=168, participants=3)
     return publish(root, encoder=tiny_encoder, store=root.parent / "store")
 
 
 @pytest.fixture(scope="module")
-def faulty(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+def faulty(
+    tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Published[Ego4DTakeTruth]:
     """The same takes as ``clean``, and one more for every fault."""
     root = tmp_path_factory.mktemp("faulty") / "data"
     write_ego4d(
@@ -106,30 +76,13 @@ def faulty(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Publ
     return publish(root, encoder=tiny_encoder, store=root.parent / "store")
 
 
-def lags(published: Published, take: Ego4DTakeTruth) -> list[WindowLag]:
-    """How far each stored window lies in the truth's future, by the closed-form motion."""
-    end_ms = take.duration_ns // NS_PER_MS
-    t_ms = np.arange(-REACH_MS, end_ms + REACH_MS + 1, dtype=np.int64)
-    fine = ego4d_imu_truth(take, t_ms * NS_PER_MS)
-    found = []
-    for i, row in enumerate(published.rows):
-        if row["take_uid"] != take.take_uid:
-            continue
-        start_ns = row["start_ns"]
-        at = REACH_MS + start_ns // NS_PER_MS
-        gyro = fine[at : at + published.imu.shape[2] * STEP_MS, 3:]
-        found.append(
-            WindowLag(
-                take_name=take.take_uid,
-                start_ns=start_ns,
-                lag_ms=lag_ms(fine, published.imu[i].T, start_ns=start_ns),
-                moves=bool(np.sqrt((gyro**2).mean()) > MOVES_RAD_S),
-            )
-        )
-    return found
+def lags(published: Published[Ego4DTakeTruth], take: Ego4DTakeTruth) -> list[WindowLag]:
+    return published.lags(take, end_ns=take.duration_ns, signal=ego4d_imu_truth)
 
 
-def frame_errors_ms(published: Published, take: Ego4DTakeTruth) -> npt.NDArray[np.float64]:
+def frame_errors_ms(
+    published: Published[Ego4DTakeTruth], take: Ego4DTakeTruth
+) -> npt.NDArray[np.float64]:
     """How far from its grid time each frame was seen, by the number drawn into its pixels."""
     run = RunRecord.model_validate_json((published.version / RUN).read_text())
     part = PartStore(Path(run.parts_uri)).read_table("frames", run.parts[take.take_uid]["frames"])
@@ -147,11 +100,11 @@ def frame_errors_ms(published: Published, take: Ego4DTakeTruth) -> npt.NDArray[n
     return (true_ns - part["t_ns"].to_numpy()) / NS_PER_MS
 
 
-def test_windows_and_frames_lie_where_the_truth_has_them(clean: Published) -> None:
+def test_windows_and_frames_lie_where_the_truth_has_them(clean: Published[Ego4DTakeTruth]) -> None:
     assert clean.summary.quarantined_takes == {}
     assert clean.summary.stored == clean.summary.planned > 10
-    assert {len(take.components) for take in clean.truths.values()} == {1, 2}
-    for take in clean.truths.values():
+    assert {len(take.components) for take in clean.takes.values()} == {1, 2}
+    for take in clean.takes.values():
         check_windows(lags(clean, take))
         errors = frame_errors_ms(clean, take)
         assert len(errors) >= 10 * (SECONDS - 0.2)
@@ -159,9 +112,9 @@ def test_windows_and_frames_lie_where_the_truth_has_them(clean: Published) -> No
     assert verify_version(clean.root.parent / "store", clean.summary.version) == []
 
 
-def test_rows_say_what_ego4d_says(clean: Published) -> None:
+def test_rows_say_what_ego4d_says(clean: Published[Ego4DTakeTruth]) -> None:
     narrations = json.loads((clean.root / "v2_1/annotations/narration.json").read_text())
-    for take in clean.truths.values():
+    for take in clean.takes.values():
         rows = clean.rows_of(take)
         said = [
             (round(entry["timestamp_sec"] * NS_PER_S), entry["narration_text"])
@@ -177,11 +130,11 @@ def test_rows_say_what_ego4d_says(clean: Published) -> None:
         assert {row["clock_uncertainty_ns"] for row in rows} == {33_333_333}
     passes = {row["pass_uid"].partition(":")[0] for row in clean.rows}
     assert passes == {"narration_pass_1", "narration_pass_2"}
-    assert {take.label for take in clean.truths.values()} == {"clean", "construction", "farmer"}
+    assert {take.label for take in clean.takes.values()} == {"clean", "construction", "farmer"}
 
 
 @pytest.mark.long
-def test_counts_add_up(faulty: Published) -> None:
+def test_counts_add_up(faulty: Published[Ego4DTakeTruth]) -> None:
     summary = faulty.summary
     lost = sum(summary.dropped.values()) + sum(summary.quarantined.values())
     assert summary.planned == summary.stored + lost
@@ -194,9 +147,11 @@ def test_counts_add_up(faulty: Published) -> None:
 
 
 @pytest.mark.long
-def test_takes_without_fault_are_untouched(clean: Published, faulty: Published) -> None:
+def test_takes_without_fault_are_untouched(
+    clean: Published[Ego4DTakeTruth], faulty: Published[Ego4DTakeTruth]
+) -> None:
     # The split depends on who else is there.
-    for take in clean.truths.values():
+    for take in clean.takes.values():
         expected, got = (
             [{**row, "split": None} for row in version.rows_of(take)] for version in (clean, faulty)
         )
@@ -210,7 +165,7 @@ def test_takes_without_fault_are_untouched(clean: Published, faulty: Published) 
 
 
 @pytest.mark.long
-def test_quarantined_takes_are_the_documented_ones(faulty: Published) -> None:
+def test_quarantined_takes_are_the_documented_ones(faulty: Published[Ego4DTakeTruth]) -> None:
     expected = Counter(f.reason for f in FAULTS.values() if f.outcome == "quarantined")
     assert faulty.summary.quarantined_takes == dict(expected)
     table = pq.read_table(faulty.version / "quarantine.parquet").to_pylist()
@@ -225,7 +180,7 @@ def test_quarantined_takes_are_the_documented_ones(faulty: Published) -> None:
 
 
 @pytest.mark.long
-def test_dropped_segments_are_the_documented_ones(faulty: Published) -> None:
+def test_dropped_segments_are_the_documented_ones(faulty: Published[Ego4DTakeTruth]) -> None:
     expected = {f.reason for f in FAULTS.values() if f.outcome == "dropped"}
     assert set(faulty.summary.dropped) == expected
     assert faulty.summary.dropped["text_empty"] == 1
@@ -240,7 +195,7 @@ def test_dropped_segments_are_the_documented_ones(faulty: Published) -> None:
 
 
 @pytest.mark.long
-def test_surviving_faults_are_stored_right(faulty: Published) -> None:
+def test_surviving_faults_are_stored_right(faulty: Published[Ego4DTakeTruth]) -> None:
     narrations = json.loads((faulty.root / "v2_1/annotations/narration.json").read_text())
     for fault in FAULTS.values():
         if fault.outcome != "survives":
@@ -254,11 +209,11 @@ def test_surviving_faults_are_stored_right(faulty: Published) -> None:
 
 
 @pytest.mark.long
-def test_surviving_faults_show_where_the_table_says(faulty: Published) -> None:
+def test_surviving_faults_show_where_the_table_says(faulty: Published[Ego4DTakeTruth]) -> None:
     def column(fault: str, name: str) -> list[Any]:
         return [row[name] for row in faulty.rows_of(faulty.of_fault(fault))]
 
-    others = [row for row in faulty.rows if not faulty.truths[row["take_uid"]].fault]
+    others = [row for row in faulty.rows if not faulty.takes[row["take_uid"]].fault]
     assert max(column("imu_nan", "imu_invalid_share")) > 0
     assert {row["imu_invalid_share"] for row in others} == {0.0}
     assert set(column("imu_late", "sync_suspect")) == {True}

@@ -2,8 +2,6 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
-import zarr
 
-from flows.prepare import RunSummary, prepare
+from flows.prepare import prepare
 from pipelines.parts.store import PartStore
 from pipelines.stores.verify import verify_version
 from pipelines.synthetic.faults import faults_of
@@ -27,17 +24,11 @@ from pipelines.synthetic.gopro_truth import (
 )
 from pipelines.synthetic.timecode import decode_timecode
 from schemas.manifest import RunRecord
-from schemas.store import ARRAYS, RUN, SEGMENTS, version_path
+from schemas.store import RUN, version_path
 from schemas.time import NS_PER_MS, NS_PER_S
-from tests.integration.alignment import (
-    MOVES_RAD_S,
-    REACH_MS,
-    STEP_MS,
-    WindowLag,
-    check_windows,
-    lag_ms,
-)
+from tests.integration.alignment import STEP_MS, WindowLag, check_windows
 from tests.integration.conftest import make_config
+from tests.integration.published import Published
 
 pytestmark = pytest.mark.slow
 
@@ -48,34 +39,7 @@ FAULTS = faults_of("gopro")
 HALF_FRAME_MS = 1001 / 60
 
 
-@dataclass(frozen=True)
-class Published:
-    root: Path
-    version: Path
-    summary: RunSummary
-
-    @cached_property
-    def takes(self) -> dict[str, GoProTake]:
-        return {take.take_uid: take for take in read_gopro_truth(self.root).takes}
-
-    @cached_property
-    def rows(self) -> list[dict[str, Any]]:
-        return pq.read_table(self.version / SEGMENTS).to_pylist()
-
-    @cached_property
-    def imu(self) -> npt.NDArray[np.float64]:
-        group = zarr.open_group(self.version / ARRAYS, mode="r")
-        return np.asarray(group["imu"][:], dtype=np.float64)
-
-    def of_fault(self, name: str) -> GoProTake:
-        (take,) = (take for take in self.takes.values() if take.fault == name)
-        return take
-
-    def rows_of(self, take: GoProTake) -> list[dict[str, Any]]:
-        return [row for row in self.rows if row["take_uid"] == take.take_uid]
-
-
-def publish(tmp: Path, encoder: Path, *, faults: tuple[str, ...] = ()) -> Published:
+def publish(tmp: Path, encoder: Path, *, faults: tuple[str, ...] = ()) -> Published[GoProTake]:
     takes = CLEAN + (len(FAULTS) if faults else 0)
     root, store = tmp / "data", tmp / "store"
     write_gopro(
@@ -85,44 +49,27 @@ def publish(tmp: Path, encoder: Path, *, faults: tuple[str, ...] = ()) -> Publis
         root, encoder=encoder, store=store, dataset__name="gopro", max_quarantine=1.0
     )
     summary = prepare(config)
-    return Published(root=root, version=store / version_path(summary.version), summary=summary)
+    known = {take.take_uid: take for take in read_gopro_truth(root).takes}
+    version = store / version_path(summary.version)
+    return Published(root=root, version=version, summary=summary, takes=known)
 
 
 @pytest.fixture(scope="module")
-def clean(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+def clean(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published[GoProTake]:
     return publish(tmp_path_factory.mktemp("gopro"), tiny_encoder)
 
 
 @pytest.fixture(scope="module")
-def faulty(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+def faulty(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published[GoProTake]:
     """The same takes as ``clean``, and one more for every fault."""
     return publish(tmp_path_factory.mktemp("faulty"), tiny_encoder, faults=("all",))
 
 
-def lags(published: Published, take: GoProTake) -> list[WindowLag]:
-    """How far each stored window lies in the truth's future, by the closed-form motion."""
-    end_ms = take.clips[-1].end_ns // NS_PER_MS
-    t_ms = np.arange(-REACH_MS, end_ms + REACH_MS + 1, dtype=np.int64)
-    fine = gopro_signal(take, t_ms * NS_PER_MS)
-    found = []
-    for i, row in enumerate(published.rows):
-        if row["take_uid"] != take.take_uid:
-            continue
-        start_ns = row["start_ns"]
-        at = REACH_MS + start_ns // NS_PER_MS
-        gyro = fine[at : at + published.imu.shape[2] * STEP_MS, 3:]
-        found.append(
-            WindowLag(
-                take_name=take.take_name,
-                start_ns=start_ns,
-                lag_ms=lag_ms(fine, published.imu[i].T, start_ns=start_ns),
-                moves=bool(np.sqrt((gyro**2).mean()) > MOVES_RAD_S),
-            )
-        )
-    return found
+def lags(published: Published[GoProTake], take: GoProTake) -> list[WindowLag]:
+    return published.lags(take, end_ns=take.clips[-1].end_ns, signal=gopro_signal)
 
 
-def frame_errors_ms(published: Published, take: GoProTake) -> npt.NDArray[np.float64]:
+def frame_errors_ms(published: Published[GoProTake], take: GoProTake) -> npt.NDArray[np.float64]:
     """How far from its grid time each frame was seen, by the number drawn into its pixels."""
     run = RunRecord.model_validate_json((published.version / RUN).read_text())
     part = PartStore(Path(run.parts_uri)).read_table("frames", run.parts[take.take_uid]["frames"])
@@ -147,7 +94,7 @@ def said(take: GoProTake) -> list[tuple[int, str]]:
     )
 
 
-def test_windows_and_frames_lie_where_the_truth_has_them(clean: Published) -> None:
+def test_windows_and_frames_lie_where_the_truth_has_them(clean: Published[GoProTake]) -> None:
     assert clean.summary.quarantined_takes == {}
     assert clean.summary.stored == clean.summary.planned > 10
     assert set(clean.takes) == {row["take_uid"] for row in clean.rows}
@@ -162,7 +109,7 @@ def test_windows_and_frames_lie_where_the_truth_has_them(clean: Published) -> No
     assert verify_version(clean.root.parent / "store", clean.summary.version) == []
 
 
-def test_axes_and_units_are_the_devices(clean: Published) -> None:
+def test_axes_and_units_are_the_devices(clean: Published[GoProTake]) -> None:
     for i, row in enumerate(clean.rows):
         t_ns = row["start_ns"] + np.arange(250) * STEP_MS * NS_PER_MS
         truth = gopro_signal(clean.takes[row["take_uid"]], t_ns).T
@@ -175,7 +122,7 @@ def test_axes_and_units_are_the_devices(clean: Published) -> None:
     assert {row["imu_frame"] for row in clean.rows} == {"device"}
 
 
-def test_sentences_stand_where_they_were_said(clean: Published) -> None:
+def test_sentences_stand_where_they_were_said(clean: Published[GoProTake]) -> None:
     for take in clean.takes.values():
         rows = clean.rows_of(take)
         assert sorted((row["narration_ns"], row["text_raw"]) for row in rows) == said(take)
@@ -189,7 +136,7 @@ def test_sentences_stand_where_they_were_said(clean: Published) -> None:
     assert sources == {"webvtt", "srt", "csv"}
 
 
-def test_the_audit_finds_no_lag(clean: Published) -> None:
+def test_the_audit_finds_no_lag(clean: Published[GoProTake]) -> None:
     found = {row["take_name"]: row["take_lag_ns"] for row in clean.rows}
     assert len(found) == CLEAN
     for name, lag_ns in found.items():
@@ -199,7 +146,7 @@ def test_the_audit_finds_no_lag(clean: Published) -> None:
 
 
 @pytest.mark.long
-def test_counts_add_up(faulty: Published) -> None:
+def test_counts_add_up(faulty: Published[GoProTake]) -> None:
     summary = faulty.summary
     lost = sum(summary.dropped.values()) + sum(summary.quarantined.values())
     assert summary.planned == summary.stored + lost
@@ -209,7 +156,9 @@ def test_counts_add_up(faulty: Published) -> None:
 
 
 @pytest.mark.long
-def test_takes_without_fault_are_untouched(clean: Published, faulty: Published) -> None:
+def test_takes_without_fault_are_untouched(
+    clean: Published[GoProTake], faulty: Published[GoProTake]
+) -> None:
     # The split depends on who else is there.
     for take in clean.takes.values():
         expected, got = (
@@ -224,7 +173,7 @@ def test_takes_without_fault_are_untouched(clean: Published, faulty: Published) 
 
 
 @pytest.mark.long
-def test_quarantined_takes_are_the_documented_ones(faulty: Published) -> None:
+def test_quarantined_takes_are_the_documented_ones(faulty: Published[GoProTake]) -> None:
     table = pq.read_table(faulty.version / "quarantine.parquet").to_pylist()
     reasons = {row["take_uid"]: row["reason"] for row in table}
     assert reasons == {
@@ -240,7 +189,7 @@ def test_quarantined_takes_are_the_documented_ones(faulty: Published) -> None:
 
 
 @pytest.mark.long
-def test_dropped_and_ignored_are_the_documented_ones(faulty: Published) -> None:
+def test_dropped_and_ignored_are_the_documented_ones(faulty: Published[GoProTake]) -> None:
     expected = {f.reason for f in FAULTS.values() if f.outcome == "dropped"}
     outside = faulty.of_fault("narration_outside")
     short = faulty.of_fault("imu_short")
@@ -260,7 +209,7 @@ def test_dropped_and_ignored_are_the_documented_ones(faulty: Published) -> None:
 
 
 @pytest.mark.long
-def test_surviving_faults_are_stored_right(faulty: Published) -> None:
+def test_surviving_faults_are_stored_right(faulty: Published[GoProTake]) -> None:
     for fault in FAULTS.values():
         take = faulty.of_fault(fault.name)
         rows = faulty.rows_of(take)
@@ -276,7 +225,7 @@ def test_surviving_faults_are_stored_right(faulty: Published) -> None:
 
 
 @pytest.mark.long
-def test_surviving_faults_show_where_the_table_says(faulty: Published) -> None:
+def test_surviving_faults_show_where_the_table_says(faulty: Published[GoProTake]) -> None:
     def column(fault: str, name: str) -> list[Any]:
         return [row[name] for row in faulty.rows_of(faulty.of_fault(fault))]
 

@@ -16,7 +16,7 @@ from pipelines.encoders.make_encoder import make_encoder
 from pipelines.parts.frames import to_embedding_column, write_frames_part
 from pipelines.parts.keys import FRAMES_PART_VERSION
 from pipelines.parts.store import PartStore
-from pipelines.video.motion import image_shift, small_grey
+from pipelines.video.motion import image_shifts, small_grey
 from schemas.embedding import EmbeddingSpec, frames_part_schema
 from schemas.errors import TakeError
 from schemas.time import NS_PER_MS, Interval
@@ -107,8 +107,8 @@ def test_motion_is_that_of_consecutive_grid_frames(video: Path, tmp_path: Path) 
     greys = small_grey(np.stack(plain_frames(video)[::3]))
     assert [rows[0][f"motion_{k}"] for k in ("dx", "dy", "peak")] == [None] * 3
     for i in range(1, 25):
-        shift = image_shift(greys[i - 1], greys[i])
-        found = tuple(rows[i][f"motion_{k}"] for k in ("dx", "dy", "peak"))
+        (shift,) = image_shifts(greys[i - 1 : i + 1])
+        found = [rows[i][f"motion_{k}"] for k in ("dx", "dy", "peak")]
         assert found == pytest.approx(shift, abs=1e-6)
     # Three frames apart, the texture moved by -9 of 160 and -6 of 96 pixels.
     assert rows[5]["motion_dx"] == pytest.approx(-9 / 160, abs=0.006)

@@ -196,9 +196,9 @@ def _finish(
     )
     seconds["publish"] = time.perf_counter() - publish_began
     for outcome in ready:
-        for stage, spent in outcome.seconds.items():
+        for stage, work in outcome.work.items():
             name = f"work:{stage}"
-            seconds[name] = seconds.get(name, 0.0) + spent
+            seconds[name] = seconds.get(name, 0.0) + work.seconds
     seconds["total"] = time.perf_counter() - began
     return _summary(config, published, ready, seconds)
 

@@ -1,5 +1,6 @@
 """One frozen model per stage; every field says its unit. Unknown keys are refused."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -131,6 +132,14 @@ class VideoConfig(_Closed):
     )
     decoder: Literal["auto", "decord", "pyav"] = Field(
         default="auto", description="auto: decord, PyAV where decord cannot and over half an hour"
+    )
+    hardware: Literal["auto", "none"] = Field(
+        default="auto", description="auto: the GPU decodes where there is one that can"
+    )
+    coverage: Literal["all", "needed"] = Field(
+        default="all",
+        description="all: every grid frame of a take; needed: only those that segments use, which "
+        "have to be decoded again when windows change",
     )
 
     @field_validator("variant", mode="before")
@@ -359,8 +368,31 @@ class ExecutionConfig(_Closed):
         default="threads", description="who runs"
     )
     workers: int = Field(default=2, ge=1, description="threads or worker processes")
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="threads a worker may keep busy with decoding and encoding; default this "
+        "machine's cores shared among the workers, and all of them inline; changes no value",
+    )
     dask_address: str | None = Field(default=None, description="an existing scheduler's address")
     batch_takes: int = Field(default=4, ge=1, description="takes a task")
+    profile: bool = Field(
+        default=False, description="measure each stage's limit beside it and report both"
+    )
+
+    @property
+    def threads_per_worker(self) -> int:
+        """Threads a worker may keep busy on this machine."""
+        if self.threads is not None:
+            return self.threads
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+        return max(1, (cores or os.cpu_count() or 1) // self.local_workers)
+
+    @property
+    def local_workers(self) -> int:
+        """Workers that share this machine; those of a cluster elsewhere have one to themselves."""
+        alone = self.executor == "inline" or self.dask_address is not None
+        return 1 if alone else self.workers
 
 
 class PrepConfig(_Closed):

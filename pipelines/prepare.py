@@ -1,10 +1,8 @@
 """One take from its files to its three parts, and what became of it."""
 
 import re
-import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +32,7 @@ from pipelines.parts.keys import (
 from pipelines.parts.raw_imu import write_raw_imu_part
 from pipelines.parts.store import PartKind, PartStore
 from pipelines.parts.text import write_text_part
+from pipelines.profile.work import StageWork, WorkMeter
 from pipelines.segments.policies import TakePlan, plan_segments
 from pipelines.stores.files import write_atomic
 from pipelines.stores.sync_record import find_sync_audit
@@ -80,7 +79,8 @@ class TakeOutcome(BaseModel):
     sources: tuple[SourceEntry, ...] = ()
     computed: bool = False
     """Whether any part had to be made; False when all were there already."""
-    seconds: dict[str, float] = {}
+    work: dict[str, StageWork] = {}
+    """What each stage did in it."""
 
 
 def clean_narrations(
@@ -237,9 +237,10 @@ def prepare_take(
     if plan.rows.is_empty():
         # Nothing of it can be stored, so nothing expensive is done.
         return outcome
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "fingerprint"):
+    meter = WorkMeter()
+    with meter.timed("fingerprint"):
         sources = _read_sources(take, root=config.dataset.root)
+    meter.add("fingerprint", items=len(sources))
     keys = _part_keys(
         take,
         sources=sources,
@@ -247,9 +248,11 @@ def prepare_take(
         config=config,
         spec=encoder.spec if encoder is not None else None,
     )
-    missing = [(kind, key) for kind, key in keys.items() if not parts.has(kind, key)]
+    with meter.timed("check"):
+        missing = [(kind, key) for kind, key in keys.items() if not parts.has(kind, key)]
+    meter.add("check", items=len(keys))
     for kind, key in missing:
-        with _timed(seconds, kind):
+        with meter.timed(kind):
             _write_part(
                 kind,
                 key,
@@ -262,7 +265,7 @@ def prepare_take(
                 config=config,
             )
     if config.audit.enabled and {"imu", "frames"} <= keys.keys():
-        with _timed(seconds, "audit"):
+        with meter.timed("audit"):
             find_sync_audit(
                 parts, imu_key=keys["imu"], frames_key=keys["frames"], config=config.audit
             )
@@ -271,7 +274,7 @@ def prepare_take(
             "keys": {str(kind): key for kind, key in keys.items()},
             "sources": tuple(sources.values()),
             "computed": bool(missing),
-            "seconds": seconds,
+            "work": meter.work(),
         }
     )
 
@@ -382,10 +385,3 @@ def _opened(config_json: str, run: str) -> tuple[DatasetReader, Catalogue, dict[
     reader = open_reader(config.dataset, imu=config.imu, video=config.video, text=config.text)
     catalogue = read_limited_catalogue(reader, limit=config.dataset.limit)
     return reader, catalogue, {take.take_uid: take for take in catalogue.takes}
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    began = time.perf_counter()
-    yield
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began

@@ -21,7 +21,7 @@ import polars as pl
 import zarr
 
 from flows.prepare import prepare
-from flows.profiles import read_profile
+from flows.presets import read_preset
 from pipelines.config import load_config
 from pipelines.encoders.make_encoder import make_encoder
 from pipelines.synthetic.egoexo4d import write_egoexo4d
@@ -43,7 +43,7 @@ Values = npt.NDArray[np.float64]
 
 def switches() -> dict[str, dict[str, Any]]:
     """Return the settings of each run: none, each field of the profile alone, the profile."""
-    profile = read_profile("published")
+    profile = read_preset("published")
     alone = {
         f"{stage}.{name}={str(value).lower()}": {stage: {name: value}}
         for stage, fields in profile.items()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from flows import commands
-from flows.profiles import PROFILES
+from flows.presets import PRESETS
 from pipelines.config import DatasetName
 from pipelines.synthetic.faults import faults_of
 from pipelines.synthetic.registry import SYNTHETIC
@@ -17,6 +17,7 @@ from schemas.errors import PrimusError
 __all__ = ["main"]
 
 DATASETS: Final[tuple[str, ...]] = get_args(DatasetName)
+MEASURE: Final = "measure"
 
 _EXIT_CODES = (
     "exit codes: 0 done; 1 failed; 2 wrong usage or config; "
@@ -117,13 +118,24 @@ def _make_parser() -> argparse.ArgumentParser:
             "--dataset realworld --root data --set dataset.positions=[head,waist] --json",
         )
     )
+    _add_plan(
+        add(
+            "plan",
+            "what a run would cost: segments, frames, bytes and hours, before any work",
+            "--config prep.yaml",
+            "--dataset egoexo4d --root data --store store --encoder encoder --json",
+            "--config prep.yaml --workers 100 --cores-per-worker 4 --gpus 8 "
+            "--rates frames.decode=120 --rates frames.encode=2000",
+        )
+    )
     _add_run(
         add(
             "run",
             "takes to a published store version",
             "--dataset egoexo4d --root data --store store --encoder encoder",
             "--config prep.yaml --set segments.policy=stride --executor dask --workers 4 --json",
-            "--config prep.yaml --profile published --set imu.alignment=clock",
+            "--config prep.yaml --preset published --set imu.alignment=clock",
+            "--config prep.yaml --profile --executor dask --dask-report dask.html",
         )
     )
     _add_store(
@@ -207,10 +219,70 @@ def _add_inventory(parser: argparse.ArgumentParser) -> None:
     _finish(parser, commands.run_inventory, json=True)
 
 
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="execution.workers, or those of the cluster"
+    )
+    parser.add_argument(
+        "--cores-per-worker",
+        type=int,
+        metavar="C",
+        help="price a cluster of such workers instead of this machine",
+    )
+    parser.add_argument(
+        "--gpus", type=int, default=0, metavar="G", help="of that cluster; they encode for all"
+    )
+    parser.add_argument(
+        "--rates",
+        action="append",
+        default=[],
+        metavar="FILE|NAME=VALUE",
+        help="in place of measured ones: frames=20 (items a second of one worker), start=15 "
+        "(seconds), storage=1e9 (bytes a second for all); may be repeated",
+    )
+    parser.add_argument(
+        "--recalibrate", action="store_true", help="measure rates anew instead of those kept"
+    )
+    parser.add_argument(
+        "--trust-sizes",
+        action="store_true",
+        help="take a file for unchanged where its size is the one on record",
+    )
+    _add_settings(parser, example="segments.policy=stride")
+    _finish(parser, _run_plan, json=True)
+
+
+def _run_plan(args: argparse.Namespace) -> int:
+    from flows.plan_command import run_plan
+
+    return run_plan(args)
+
+
 def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    parser.add_argument(
+        "--profile",
+        nargs="?",
+        const=MEASURE,
+        choices=(MEASURE, *PRESETS),
+        help="measure each stage beside its limit and name the bottleneck; takes some 10 s more "
+        "(with a preset's name: the same as --preset)",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="execution.workers")
+    parser.add_argument("--dask-address", metavar="A", help="execution.dask_address")
+    parser.add_argument(
+        "--dask-report", metavar="FILE", help="execution.dask_report: Dask's own page, as HTML"
+    )
+    parser.add_argument("--tag", metavar="T", help="store.tag")
+    _add_settings(parser, example="segments.policy=stride")
+    _finish(parser, commands.run_run, json=True)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="F", help="YAML file")
     parser.add_argument(
-        "--profile", choices=PROFILES, help="start from these settings; all others win over them"
+        "--preset", choices=PRESETS, help="start from these settings; all others win over them"
     )
     parser.add_argument("--dataset", choices=DATASETS, help="dataset.name")
     parser.add_argument("--root", metavar="DIR", help="dataset.root")
@@ -219,12 +291,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--executor", choices=["inline", "threads", "dask"], help="execution.executor"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="execution.workers")
-    parser.add_argument("--dask-address", metavar="A", help="execution.dask_address")
     parser.add_argument("--limit", type=int, metavar="N", help="dataset.limit")
-    parser.add_argument("--tag", metavar="T", help="store.tag")
-    _add_settings(parser, example="segments.policy=stride")
-    _finish(parser, commands.run_run, json=True)
 
 
 def _add_settings(parser: argparse.ArgumentParser, *, example: str) -> None:

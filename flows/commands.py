@@ -15,6 +15,7 @@ from schemas.store import parse_store_ref
 
 __all__ = [
     "Handler",
+    "parse_settings",
     "run_demo",
     "run_inventory",
     "run_make_encoder",
@@ -27,6 +28,7 @@ __all__ = [
     "run_store_tag",
     "run_store_verify",
     "run_synth",
+    "tell",
 ]
 
 Handler = Callable[[argparse.Namespace], int]
@@ -56,7 +58,7 @@ def run_synth(args: argparse.Namespace) -> int:
         "takes": args.takes,
         "seconds": args.seconds,
     }
-    return _tell(args, report, f"{args.takes} takes of {args.seconds:g} s in {args.dest}")
+    return tell(args, report, f"{args.takes} takes of {args.seconds:g} s in {args.dest}")
 
 
 def run_make_encoder(args: argparse.Namespace) -> int:
@@ -71,7 +73,7 @@ def run_make_encoder(args: argparse.Namespace) -> int:
         "seed": args.seed,
     }
     text = f"{args.preset} encoder in {args.dest}: random weights, no meaning beyond demonstration"
-    return _tell(args, report, text)
+    return tell(args, report, text)
 
 
 def run_inventory(args: argparse.Namespace) -> int:
@@ -88,7 +90,7 @@ def run_inventory(args: argparse.Namespace) -> int:
         # Nothing is written; a config must name a place all the same.
         "store.uri": "unused",
     }
-    config = load_config(None, overrides={**given, **_parse_settings(args.settings)})
+    config = load_config(None, overrides={**given, **parse_settings(args.settings)})
     reader = open_reader(config.dataset, imu=config.imu, video=config.video, text=config.text)
     catalogue = read_limited_catalogue(reader, limit=config.dataset.limit)
     with Progress("inventory", total=len(catalogue.takes), unit="takes") as progress:
@@ -99,12 +101,12 @@ def run_inventory(args: argparse.Namespace) -> int:
             read_length=lambda take: reader.read_clock(take).span.duration_ns,
             progress=progress.to,
         )
-    return _tell(args, inventory.model_dump(mode="json"), print_inventory(inventory))
+    return tell(args, inventory.model_dump(mode="json"), print_inventory(inventory))
 
 
 def run_run(args: argparse.Namespace) -> int:
     """Prepare a dataset and publish a version."""
-    from flows.profiles import read_profile
+    from flows.presets import PRESETS, read_preset
     from pipelines.config import load_config
 
     given = {
@@ -117,12 +119,16 @@ def run_run(args: argparse.Namespace) -> int:
         "execution.executor": args.executor,
         "execution.workers": args.workers,
         "execution.dask_address": args.dask_address,
+        "execution.dask_report": args.dask_report,
+        # A preset's name after --profile is how presets were asked for at first.
+        "execution.profile": True if args.profile and args.profile not in PRESETS else None,
     }
+    preset = args.preset or (args.profile if args.profile in PRESETS else None)
     overrides = {key: value for key, value in given.items() if value is not None}
     config = load_config(
         args.config,
-        overrides={**overrides, **_parse_settings(args.settings)},
-        base=read_profile(args.profile) if args.profile else None,
+        overrides={**overrides, **parse_settings(args.settings)},
+        base=read_preset(preset) if preset else None,
     )
 
     if args.quiet:
@@ -138,7 +144,11 @@ def run_run(args: argparse.Namespace) -> int:
         f"{summary.computed_takes} takes computed, {summary.reused_takes} reused, "
         f"{summary.seconds['total']:.1f} s"
     )
-    return _tell(args, report, text)
+    if summary.profile is not None:
+        from pipelines.profile.report import print_profile
+
+        text = f"{print_profile(summary.profile)}\n{text}"
+    return tell(args, report, text)
 
 
 def run_store_table1(args: argparse.Namespace) -> int:
@@ -151,7 +161,7 @@ def run_store_table1(args: argparse.Namespace) -> int:
         "stores": [f"{store}@{version}" for store, version in versions],
         "rows": [row.model_dump(mode="json") for row in rows],
     }
-    return _tell(args, report, print_table_one(rows))
+    return tell(args, report, print_table_one(rows))
 
 
 def run_store_ls(args: argparse.Namespace) -> int:
@@ -165,7 +175,7 @@ def run_store_ls(args: argparse.Namespace) -> int:
         for v in list_versions(store)
     ]
     shown = "\n".join(f"{v['version']}  {' '.join(v['tags'])}" for v in versions)
-    return _tell(args, {"store": str(store), "versions": versions}, shown or "no versions")
+    return tell(args, {"store": str(store), "versions": versions}, shown or "no versions")
 
 
 def run_store_show(args: argparse.Namespace) -> int:
@@ -186,15 +196,17 @@ def run_store_show(args: argparse.Namespace) -> int:
         "sources": len(manifest.sources),
         "config": manifest.config,
     }
-    return _tell(args, report, _lines(report))
+    return tell(args, report, _lines(report))
 
 
 def run_store_verify(args: argparse.Namespace) -> int:
     """Check a version; exit code 1 names what is damaged."""
+    from flows.progress import stage_progress
     from pipelines.stores.verify import verify_version
 
     store, version = _resolve(args.ref)
-    problems = verify_version(store, version)
+    with stage_progress({"digests": "bytes", "rows": "segments"}) as progress:
+        problems = verify_version(store, version, progress=progress)
     report = {
         "store": str(store),
         "version": version,
@@ -205,7 +217,7 @@ def run_store_verify(args: argparse.Namespace) -> int:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         listed = "\n".join(f"  {p.loc}: {p.message}" for p in problems)
         raise StoreDamagedError(f"{store}@{version} is damaged{more}:\n{listed}")
-    _tell(args, report, f"{store}@{version} is whole")
+    tell(args, report, f"{store}@{version} is whole")
     return 1 if problems else 0
 
 
@@ -216,7 +228,7 @@ def run_store_tag(args: argparse.Namespace) -> int:
     store, version = _resolve(args.ref)
     write_tag(store, args.tag, version=version)
     report = {"store": str(store), "tag": args.tag, "version": version}
-    return _tell(args, report, f"{args.tag} -> {version}")
+    return tell(args, report, f"{args.tag} -> {version}")
 
 
 def run_mask(args: argparse.Namespace) -> int:
@@ -246,7 +258,7 @@ def run_mask(args: argparse.Namespace) -> int:
     text = (
         f"mask {spec.name}: {record.kept_rows} of {record.rows} train rows keep {args.modalities}"
     )
-    return _tell(args, record.model_dump(mode="json"), text)
+    return tell(args, record.model_dump(mode="json"), text)
 
 
 def run_report(args: argparse.Namespace) -> int:
@@ -255,7 +267,7 @@ def run_report(args: argparse.Namespace) -> int:
 
     store, version = _resolve(args.ref)
     write_report(store, version=version, parts_root=None, out=args.out, details=args.details)
-    return _tell(args, {"out": str(args.out), "version": version}, f"report in {args.out}")
+    return tell(args, {"out": str(args.out), "version": version}, f"report in {args.out}")
 
 
 def run_demo(args: argparse.Namespace) -> int:
@@ -265,7 +277,7 @@ def run_demo(args: argparse.Namespace) -> int:
     from flows.demo import run_demo as demo
 
     report, text = demo(args.out, takes=args.takes, seconds=args.seconds, seed=args.seed)
-    return _tell(args, report, text)
+    return tell(args, report, text)
 
 
 def _resolve(text: str) -> tuple[Path, str]:
@@ -283,7 +295,12 @@ def _store_folder(uri: str) -> Path:
     return store
 
 
-def _parse_settings(settings: list[str]) -> dict[str, Any]:
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """Return what ``--set KEY=VALUE`` words set, by dotted key.
+
+    Raises:
+        UsageError: if a word has no key or no YAML value.
+    """
     parsed: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -296,7 +313,8 @@ def _parse_settings(settings: list[str]) -> dict[str, Any]:
     return parsed
 
 
-def _tell(args: argparse.Namespace, report: Mapping[str, Any], text: str) -> int:
+def tell(args: argparse.Namespace, report: Mapping[str, Any], text: str) -> int:
+    """Write the report as JSON where that is asked for, as text elsewhere; return exit code 0."""
     shown = json.dumps(report, ensure_ascii=False) if args.json else text
     sys.stdout.write(f"{shown}\n")
     return 0

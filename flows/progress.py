@@ -2,12 +2,14 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import NoReturn
 
 from tqdm import tqdm
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "stage_progress"]
 
 _LINE_EVERY_S = 5.0
 
@@ -57,3 +59,21 @@ class Progress:
                 f"{elapsed:.0f} s gone, about {left:.0f} s left\n"
             )
             sys.stderr.flush()
+
+
+@contextmanager
+def stage_progress(units: Mapping[str, str]) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield what follows work of several stages: told a stage, how much is done, and of how much.
+
+    Args:
+        units: plural name of each stage's unit.
+    """
+    bars: dict[str, Progress] = {}
+    with ExitStack() as stack:
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = stack.enter_context(Progress(stage, total=total, unit=units[stage]))
+            bars[stage].to(done)
+
+        yield tell

@@ -1,13 +1,14 @@
-"""Executors: the same batches inline, on Prefect's threads, or on Dask workers."""
+"""Executors: the same batches on Prefect's threads or on Dask workers, largest takes first."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
 
 from pipelines.config import ExecutionConfig
+from schemas.take import Take
 
-__all__ = ["make_task_runner", "prefect_server", "quiet_environment", "split_batches"]
+__all__ = ["make_task_runner", "quiet_environment", "source_bytes", "split_batches"]
 
 _QUIET = {
     # Nothing of this may reach for the internet or fill the terminal.
@@ -18,8 +19,9 @@ _QUIET = {
     "DO_NOT_TRACK": "1",
     "DASK_LOGGING__DISTRIBUTED": "error",
 }
-_SERVER_START_S = 120
-_DRAIN_S = 20
+# Batches a worker gets at least, where there are takes enough: with fewer, one worker's last batch
+# would leave the others idle for long.
+_BATCHES_A_WORKER: Final = 4
 
 
 def quiet_environment() -> None:
@@ -28,63 +30,55 @@ def quiet_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-@contextmanager
-def prefect_server() -> Iterator[str]:
-    """Yield the URL of the run's one Prefect API.
+def make_task_runner(execution: ExecutionConfig, *, dask_address: str | None) -> Any:  # noqa: ANN401 - Prefect's own generic
+    """Return the Prefect task runner that ``execution`` asks for.
 
-    The one named by ``PREFECT_API_URL``, else a server of our own on a loopback port, stopped at
-    the end. The URL is exported, so that worker processes share it instead of starting their own.
+    Args:
+        execution: of the run.
+        dask_address: of the run's scheduler; None where there is none.
     """
-    if url := os.environ.get("PREFECT_API_URL"):
-        yield url
-        return
-    from prefect.server.api.server import SubprocessASGIServer
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    server = SubprocessASGIServer()
-    server.start(timeout=_SERVER_START_S)
-    os.environ["PREFECT_API_URL"] = server.api_url
-    try:
-        with temporary_settings({PREFECT_API_URL: server.api_url}):
-            yield server.api_url
-    finally:
-        _drain_prefect()
-        del os.environ["PREFECT_API_URL"]
-        server.stop()
-
-
-def _drain_prefect() -> None:
-    # Events and logs are sent by threads of their own; left with a queue, they would go on trying
-    # to reach a server that is gone, and keep the process from ending.
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    for service in (EventsWorker, APILogWorker):
-        waiting: Any = service.drain_all(timeout=_DRAIN_S)
-        del waiting
-
-
-def make_task_runner(execution: ExecutionConfig) -> Any:  # noqa: ANN401 - Prefect's own generic
-    """Return the Prefect task runner that ``execution`` asks for."""
-    if execution.executor == "dask":
+    if dask_address is not None:
         from prefect_dask import DaskTaskRunner
 
-        if execution.dask_address is not None:
-            return DaskTaskRunner(address=execution.dask_address)
-        return DaskTaskRunner(
-            cluster_kwargs={
-                "n_workers": execution.workers,
-                "threads_per_worker": 1,
-                "processes": True,
-                "dashboard_address": None,
-                "host": "127.0.0.1",
-            }
-        )
+        return DaskTaskRunner(address=dask_address)
     from prefect.task_runners import ThreadPoolTaskRunner
 
     return ThreadPoolTaskRunner(max_workers=execution.workers)
 
 
-def split_batches(take_uids: Sequence[str], *, size: int) -> list[list[str]]:
-    """Return the uids in order, ``size`` to a batch."""
-    return [list(take_uids[i : i + size]) for i in range(0, len(take_uids), size)]
+def source_bytes(take: Take, *, root: Path) -> int:
+    """Return the size of a take's files; a file that is not there counts nothing."""
+    paths = [
+        *(take.imu.paths if take.imu is not None else ()),
+        *(take.video.paths if take.video is not None else ()),
+    ]
+    return sum(_size(root / path) for path in dict.fromkeys(paths))
+
+
+def split_batches(sizes: Mapping[str, int], *, size: int, workers: int) -> list[list[str]]:
+    """Return batches of takes, the largest takes first.
+
+    Whoever takes the next batch when free ends soon after the others if what comes last is small.
+    What comes out of a run does not depend on it.
+
+    Args:
+        sizes: take_uid: bytes of its files.
+        size: most takes in a batch; fewer where each worker would get less than four batches.
+        workers: that share them.
+
+    Raises:
+        ValueError: if ``size`` or ``workers`` is not positive.
+    """
+    if size < 1 or workers < 1:
+        raise ValueError(f"size and workers must be positive, got {size} and {workers}")
+    ordered = sorted(sizes, key=lambda uid: (-sizes[uid], uid))
+    fits = max(1, min(size, len(ordered) // (workers * _BATCHES_A_WORKER)))
+    return [ordered[i : i + fits] for i in range(0, len(ordered), fits)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        # The take's own preparation says what is wrong with it.
+        return 0

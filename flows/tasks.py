@@ -3,10 +3,11 @@
 from typing import Any
 
 from pipelines.config import PrepConfig
+from pipelines.encoders.registry import open_encoder
 from pipelines.prepare import prepare_batch
 from schemas.embedding import EmbeddingSpec
 
-__all__ = ["run_batch"]
+__all__ = ["run_batch", "warm_worker"]
 
 
 def run_batch(
@@ -26,3 +27,16 @@ def run_batch(
     spec = EmbeddingSpec.model_validate(encoder) if encoder is not None else None
     outcomes = prepare_batch(parsed, take_uids, encoder_spec=spec, run=run)
     return [outcome.model_dump(mode="json") for outcome in outcomes]
+
+
+def warm_worker(config: dict[str, Any]) -> None:
+    """Import what tasks need and open the encoder, once a process, before the first take.
+
+    Raises:
+        UsageError: if the encoder cannot be loaded here.
+    """
+    # A task run of Prefect imports its engine where it runs.
+    import prefect.task_engine
+
+    del prefect
+    open_encoder(PrepConfig.model_validate(config).encoder)

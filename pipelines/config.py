@@ -22,6 +22,7 @@ __all__ = [
     "EncoderConfig",
     "ExecutionConfig",
     "ImuConfig",
+    "PlanConfig",
     "PrepConfig",
     "QualityConfig",
     "SegmentsConfig",
@@ -131,7 +132,8 @@ class VideoConfig(_Closed):
         description="furthest frame from its grid time; 21 is half a frame of 24 fps",
     )
     decoder: Literal["auto", "decord", "pyav"] = Field(
-        default="auto", description="auto: decord, PyAV where decord cannot and over half an hour"
+        default="auto",
+        description="auto: PyAV, which is faster; decord only where it is asked for",
     )
     hardware: Literal["auto", "none"] = Field(
         default="auto", description="auto: the GPU decodes where there is one that can"
@@ -379,6 +381,15 @@ class ExecutionConfig(_Closed):
     profile: bool = Field(
         default=False, description="measure each stage's limit beside it and report both"
     )
+    dask_report: Path | None = Field(
+        default=None, description="HTML file for Dask's own performance report; needs bokeh"
+    )
+
+    @model_validator(mode="after")
+    def _reports_of_dask_alone(self) -> Self:
+        if self.dask_report is not None and self.executor != "dask":
+            raise ValueError(f"dask_report needs executor dask, got executor {self.executor}")
+        return self
 
     @property
     def threads_per_worker(self) -> int:
@@ -393,6 +404,16 @@ class ExecutionConfig(_Closed):
         """Workers that share this machine; those of a cluster elsewhere have one to themselves."""
         alone = self.executor == "inline" or self.dask_address is not None
         return 1 if alone else self.workers
+
+
+class PlanConfig(_Closed):
+    """How a run is priced; no part of a version's identity."""
+
+    rates: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="in place of measured ones: a stage's items a second of one worker, start in "
+        "seconds, storage in bytes a second",
+    )
 
 
 class PrepConfig(_Closed):
@@ -410,6 +431,7 @@ class PrepConfig(_Closed):
     quality: QualityConfig = QualityConfig()
     masks: tuple[MaskSpec, ...] = Field(default=(), description="published with the version")
     execution: ExecutionConfig = ExecutionConfig()
+    plan: PlanConfig = PlanConfig()
     max_quarantine: float = Field(
         default=0.25, ge=0, le=1, description="share of takes that may be quarantined"
     )
@@ -472,7 +494,8 @@ class PrepConfig(_Closed):
         The encoder is left out too: its spec, resolved, stands beside the config.
         """
         full = self.model_dump(
-            mode="json", exclude={"store", "encoder", "execution", "masks", "max_quarantine"}
+            mode="json",
+            exclude={"store", "encoder", "execution", "plan", "masks", "max_quarantine"},
         )
         del full["dataset"]["root"]
         del full["imu"]["block_s"]

@@ -24,15 +24,22 @@ __all__ = [
 _AXES: Final = 3
 
 
+def _sent(drawn: Tensor, *, like: Tensor) -> Tensor:
+    """Return draws on the device of ``like``, without making the host wait for a GPU."""
+    if like.is_cuda and not drawn.is_cuda:
+        return drawn.pin_memory().to(like.device, non_blocking=True)
+    return drawn.to(like.device)
+
+
 def _normal(*shape: int, like: Tensor, generator: torch.Generator) -> Tensor:
     # Drawn where the generator lives, so that a seed means the same on every device.
     drawn = torch.randn(*shape, generator=generator, device=generator.device, dtype=like.dtype)
-    return drawn.to(like.device)
+    return _sent(drawn, like=like)
 
 
 def _uniform(*shape: int, like: Tensor, generator: torch.Generator) -> Tensor:
     drawn = torch.rand(*shape, generator=generator, device=generator.device)
-    return drawn.to(like.device)
+    return _sent(drawn, like=like)
 
 
 def scaling(x: Tensor, *, sigma: float, generator: torch.Generator) -> Tensor:

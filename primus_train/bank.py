@@ -40,10 +40,15 @@ class Bank(nn.Module):
         return self.get_buffer(f"slots_{name}")
 
     @torch.no_grad()
-    def enqueue(self, embeddings: Mapping[str, Tensor]) -> None:
+    def enqueue(self, embeddings: Mapping[str, Tensor], *, keep: Tensor | None = None) -> None:
         """Write rows (B, D) of every modality over the oldest slots, normalised.
 
-        Of more rows than slots only the last ``size`` stay.
+        Of more rows than slots only the last ``size`` stay. Shapes never depend on ``keep``, so
+        the device is not asked how many rows there are.
+
+        Args:
+            embeddings: rows by modality.
+            keep: (B,) bool, the rows that enter; None is all.
 
         Raises:
             ValueError: if the modalities are not the bank's, or differ in their number of rows.
@@ -53,14 +58,27 @@ class Bank(nn.Module):
             raise ValueError(
                 f"embeddings must hold equally many rows of {', '.join(self.names)}, got {counts}"
             )
-        count = next(iter(counts.values()))
-        kept = min(count, self.size)
-        start = int(self.position) + count - kept
-        index = torch.arange(start, start + kept, device=self.position.device) % self.size
+        offered = next(iter(counts.values()))
+        if offered == 0:
+            return
+        device = self.position.device
+        if keep is None:
+            keep = torch.ones(offered, dtype=torch.bool, device=device)
+        # The r-th row that enters, r = 0, 1, ..., goes to slot (position + r) mod size. Seen from
+        # the slots: the one at offset d gets the last such row with r = d mod size, if any.
+        entered = keep.cumsum(0)
+        count = entered[-1]
+        offset = torch.arange(min(offered, self.size), device=device)
+        slot = (self.position + offset) % self.size
+        rank = offset + (count - 1 - offset).clamp(min=0) // self.size * self.size
+        source = torch.searchsorted(entered, rank + 1).clamp(max=offered - 1)
+        written = (offset < count)[:, None]
         for name, rows in embeddings.items():
-            self._slots(name)[index] = F.normalize(rows[count - kept :].detach().float(), dim=1)
-        self.position.fill_((start + kept) % self.size)
-        self.filled.fill_(min(len(self) + count, self.size))
+            slots = self._slots(name)
+            new = F.normalize(rows.detach().index_select(0, source).float(), dim=1)
+            slots.index_copy_(0, slot, torch.where(written, new, slots.index_select(0, slot)))
+        self.position.copy_((self.position + count) % self.size)
+        self.filled.copy_((self.filled + count).clamp(max=self.size))
 
     @torch.no_grad()
     def find(self, queries: Tensor, *, by: str) -> Tensor:
@@ -69,16 +87,14 @@ class Bank(nn.Module):
         Only filled slots are searched; ties go to the lowest slot.
 
         Returns:
-            (B,) int64.
-
-        Raises:
-            ValueError: if the bank is empty.
+            (B,) int64; 0 while no slot is filled: whoever asks must look at ``filled``.
         """
-        if len(self) == 0:
-            raise ValueError("bank must hold at least one embedding before it is searched")
-        slots = self._slots(by)[: len(self)]
-        return (F.normalize(queries.float(), dim=1) @ slots.T).argmax(dim=1)
+        slots = self._slots(by)
+        empty = torch.arange(self.size, device=slots.device) >= self.filled
+        # Added inside the product: -inf where nothing is stored yet, 0 elsewhere.
+        bar = slots.new_zeros(self.size).masked_fill(empty, -torch.inf)
+        return torch.addmm(bar, F.normalize(queries.float(), dim=1), slots.T).argmax(dim=1)
 
     def get(self, index: Tensor, *, name: str) -> Tensor:
-        """Return the ``name`` embeddings (B, D) of slots ``index`` (B,)."""
-        return self._slots(name)[index]
+        """Return the ``name`` embeddings (B, D) of slots ``index`` (B,), unit or zero."""
+        return self._slots(name).index_select(0, index)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import traceback
 from collections.abc import Sequence
@@ -131,6 +132,10 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _say_store(line: str) -> None:
+    sys.stderr.write(f"store: {line}\n")
+
+
 def _fit(args: argparse.Namespace) -> dict[str, Any]:
     from primus_train.config import make_fit_config, parse_objective
     from primus_train.loop import FitState
@@ -146,7 +151,9 @@ def _fit(args: argparse.Namespace) -> dict[str, Any]:
     with Progress("fit", unit="step") as progress:
 
         def on_step(state: FitState) -> None:
-            note = f"epoch {state.epoch} loss {state.loss:.4f}"
+            note = f"epoch {state.epoch}"
+            if math.isfinite(state.loss):  # the first steps' losses are not read yet
+                note += f" loss {state.loss:.4f}"
             if state.best is not None:
                 note += f" best {state.best['metric']} {state.best['value']:.4f}"
             progress.show(state.step, total=state.steps, note=note)
@@ -160,6 +167,7 @@ def _fit(args: argparse.Namespace) -> dict[str, Any]:
             overwrite=args.overwrite,
             device=args.device,
             on_step=on_step,
+            on_open=_say_store,
         )
     return {"run": str(args.out), **record}
 
@@ -191,6 +199,7 @@ def _probe(args: argparse.Namespace) -> dict[str, Any]:
             overwrite=args.overwrite,
             device=pick_device(args.device),
             on_progress=lambda unit, done, total: bars[unit].show(done, total=total),
+            on_open=_say_store,
         )
 
 
@@ -212,6 +221,7 @@ def _retrieve(args: argparse.Namespace) -> dict[str, Any]:
             overwrite=args.overwrite,
             device=pick_device(args.device),
             on_progress=lambda _, done, total: progress.show(done, total=total),
+            on_open=_say_store,
         )
 
 

@@ -37,6 +37,10 @@ OBJECTIVES: Final[dict[str, tuple[TermName, ...]]] = {
 """Named objectives; any other subset is written with plus signs, such as ``ss+mm``."""
 
 
+TRAINER_VERSION: Final = 2
+"""Raised when the same config gives other bits: runs of different numbers are never mixed."""
+
+
 class _Closed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -117,12 +121,32 @@ class DataConfig(_Closed):
         description="control experiment: give train rows the video of another row, of another "
         "take (takes) or of any row of the same label (label)",
     )
+    load: Literal["auto", "memory", "mapped"] = Field(
+        default="auto",
+        description="arrays in memory, or memory-mapped on disk; auto maps what does not fit. The "
+        "result is the same to the bit",
+    )
+    place: Literal["auto", "host", "device"] = Field(
+        default="auto",
+        description="arrays stay where load put them, or lie on the training device; auto places "
+        "them on a GPU with room for them. The result is the same to the bit",
+    )
 
 
 class OptimConfig(_Closed):
-    """Adam, constant rate, no decay."""
+    """Adam, constant rate, no decay; and in which arithmetic a step is done."""
 
     learning_rate: float = Field(default=2e-4, gt=0)
+    precision: Literal["float32", "tf32", "bf16"] = Field(
+        default="float32",
+        description="of matrix products while training: tf32 (CUDA only) in all of them, bf16 in "
+        "the encoder; losses, weights, optimiser and every evaluation stay float32",
+    )
+    compile: Literal["off", "compile", "graphs"] = Field(
+        default="off",
+        description="compile: torch.compile fuses the losses (needs a compiler); graphs (CUDA "
+        "only): a step is recorded once as a CUDA graph and replayed",
+    )
 
 
 class FitConfig(_Closed):
@@ -141,12 +165,16 @@ class FitConfig(_Closed):
     )
 
     def key(self, *, version: str, mask_sha256: str | None) -> str:
-        """Return the SHA-256 that names a run of this config on a version and mask."""
+        """Return the SHA-256 that names a run of this config on a version and mask.
+
+        Where the arrays lie while it runs does not count: the result is the same.
+        """
+        config = self.model_dump(mode="json", exclude={"data": {"load", "place"}})
         identity = {
-            "trainer": 1,
+            "trainer": TRAINER_VERSION,
             "version": version,
             "mask": mask_sha256,
-            "config": self.model_dump(mode="json"),
+            "config": config,
         }
         return sha256_hex(canonical_json(identity))
 

@@ -1,6 +1,5 @@
 """The training loop: plain steps, resumable to the bit."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from primus_train.augment import make_view
-from primus_train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from primus_train.checkpoint import read_checkpoint
 from primus_train.config import FitConfig
 from primus_train.data.control import permuted_video
 from primus_train.data.store import StoreData
 from primus_train.data.triplets import Triplets, epoch_order
 from primus_train.metrics import MetricsLog
-from primus_train.representation import imu_spec, make_objective
-from primus_train.seeds import derive_seed, make_generator
+from primus_train.seeds import derive_seed
+from primus_train.trainer import Trainer
 from primus_train.validation import is_better, score, validate
-from schemas.errors import PrimusError, UsageError
+from schemas.errors import UsageError
 from schemas.modality import MODALITIES
 
 __all__ = ["BEST", "LAST", "FitState", "pretrain"]
@@ -37,7 +35,7 @@ class FitState:
         step: optimiser steps done.
         steps: of the whole run.
         epoch: epochs begun.
-        loss: of the latest step.
+        loss: of the latest step whose loss was read: steps do not wait for theirs.
         train_rows: rows of the train split with an IMU window.
         val_rows: the same of the val split.
         best: ``{"metric", "value", "epoch"}`` of the best weights so far.
@@ -50,95 +48,6 @@ class FitState:
     train_rows: int
     val_rows: int
     best: dict[str, Any] | None
-
-
-class _Trainer:
-    """Everything a step changes, and how it goes to a checkpoint and comes back."""
-
-    def __init__(self, store: StoreData, *, config: FitConfig, device: torch.device) -> None:
-        self.config = config
-        self.device = device
-        self.widths = {"video": int(store.video.shape[1]), "text": int(store.text.shape[1])}
-        self.version, self.mask = store.version, store.mask.spec.name if store.mask else None
-        self.imu = imu_spec(store)
-        self.objective = make_objective(
-            config,
-            channels=int(store.imu.shape[1]),
-            video_width=self.widths["video"],
-            text_width=self.widths["text"],
-        ).to(device)
-        self.optimizer = torch.optim.Adam(
-            self.objective.parameters(), lr=config.optim.learning_rate
-        )
-        self.step = 0
-        self.loss = math.nan
-        self.best: dict[str, Any] | None = None
-
-    def _meta(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "loss": self.loss if math.isfinite(self.loss) else None,
-            "best": self.best,
-            "config": self.config.model_dump(mode="json"),
-            "imu": self.imu,
-            "widths": self.widths,
-            "version": self.version,
-            "mask": self.mask,
-        }
-
-    def _model(self) -> dict[str, torch.Tensor]:
-        return {f"model.{name}": t for name, t in self.objective.state_dict().items()}
-
-    def save_last(self, path: Path) -> None:
-        tensors = self._model()
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
-        write_checkpoint(path, Checkpoint(tensors=tensors, meta=self._meta()))
-
-    def save_best(self, path: Path) -> None:
-        tensors = {n: t for n, t in self._model().items() if not n.startswith("model.bank.")}
-        write_checkpoint(path, Checkpoint(tensors=tensors, meta=self._meta()))
-
-    def load(self, checkpoint: Checkpoint) -> None:
-        self.objective.load_state_dict(checkpoint.part("model"))
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in checkpoint.part("adam").items():
-            index, _, field = name.partition(".")
-            state.setdefault(int(index), {})[field] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self.step = int(checkpoint.meta["step"])
-        loss = checkpoint.meta["loss"]
-        self.loss = math.nan if loss is None else float(loss)
-        self.best = checkpoint.meta["best"]
-
-    def train_step(self, triplets: Triplets, rows: np.ndarray[Any, Any]) -> dict[str, float]:
-        """Take one optimiser step on ``rows`` and return the loss and its parts."""
-        batch = triplets.batch(rows)
-        view = None
-        if self.objective.needs_view:
-            # Seeded by the step: a resumed run draws what it would have drawn.
-            generator = make_generator(self.config.seed, "view", self.step)
-            view = make_view(batch.imu, config=self.config.view, generator=generator)
-        losses = self.objective(batch, view=view)
-        self.loss = float(losses.total.detach())
-        if not math.isfinite(self.loss):
-            raise PrimusError(
-                f"loss must be finite, got {self.loss} at step {self.step}: lower "
-                "optim.learning_rate or look for damaged windows"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        self.optimizer.step()
-        self.step += 1
-        return {"loss": self.loss, **{name: float(v) for name, v in losses.parts.items()}}
-
-    def temperatures(self) -> dict[str, float]:
-        with torch.no_grad():
-            return {
-                "temperature_unimodal": float(self.objective.temperature_unimodal()),
-                "temperature_multimodal": float(self.objective.temperature_multimodal()),
-            }
 
 
 def pretrain(
@@ -157,7 +66,7 @@ def pretrain(
     ``last.pt`` holds all that later steps depend on, bank included.
 
     Args:
-        store: the version in memory, under its mask.
+        store: the version, under its mask.
         config: the run's config.
         out: the run's folder; gets last.pt, best.pt, metrics.jsonl and tensorboard/.
         device: where to compute; CPU if None.
@@ -170,8 +79,8 @@ def pretrain(
 
     Raises:
         UsageError: if the train split has fewer rows than one batch, or none with the video or text
-            that the objective learns from.
-        PrimusError: if the loss is not finite.
+            that the objective learns from, or the device cannot do what ``config.optim`` asks for.
+        PrimusError: if a loss or weight is not finite, once it is read; no checkpoint holds it.
     """
     device = device or torch.device("cpu")
     train_rows, val_rows = store.rows(splits=("train",)), store.rows(splits=("val",))
@@ -184,14 +93,14 @@ def pretrain(
         )
     _refuse_missing_targets(store, train_rows, config=config)
     steps = steps_per_epoch * config.epochs
-    trainer = _Trainer(store, config=config, device=device)
+    trainer = Trainer(store, config=config, device=device)
     if resume and (out / LAST).is_file():
         trainer.load(read_checkpoint(out / LAST))
     video_of = None
     if config.data.permute_video != "none":
         seed = derive_seed(config.seed, "permute_video")
         video_of = permuted_video(store, train_rows, across=config.data.permute_video, seed=seed)
-    triplets = Triplets(store, video_of=video_of, device=device)
+    triplets = Triplets(store, video_of=video_of, device=device, place=config.data.place)
 
     def state() -> FitState:
         return FitState(
@@ -212,9 +121,9 @@ def pretrain(
             epoch, place = divmod(trainer.step, steps_per_epoch)
             order = epoch_order(train_rows, seed=config.seed, epoch=epoch, batch_size=batch_size)
             for rows in order[place : place + last_step - trainer.step]:
-                values = trainer.train_step(triplets, rows)
+                trainer.train_step(triplets, rows)
                 if trainer.step % config.log_every_steps == 0 or trainer.step == steps:
-                    values |= trainer.temperatures()
+                    values = trainer.read() | trainer.temperatures()
                     log.write("train", step=trainer.step, epoch=epoch, values=values)
                 if on_step is not None:
                     on_step(state())
@@ -223,6 +132,7 @@ def pretrain(
                 if inside and trainer.step % config.checkpoint_every_steps == 0:
                     trainer.save_last(out / LAST)
             if trainer.step % steps_per_epoch == 0:
+                trainer.check()
                 found = None
                 if len(val_rows):
                     found = validate(trainer.objective, triplets, val_rows, batch_size=batch_size)

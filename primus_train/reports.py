@@ -59,6 +59,7 @@ def report_probe(
     overwrite: bool = False,
     device: torch.device | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
+    on_open: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Probe a run's encoder into ``out``: probe.json, probe.parquet and probe.png.
 
@@ -78,6 +79,8 @@ def report_probe(
     pretrained = read_pretrained(checkpoint, untrained=untrained)
     pretrained.objective.to(device or torch.device("cpu"))
     data = open_store(found.pinned)
+    if on_open is not None:
+        on_open(data.loading.say())
     report = {"key": key, **probe(pretrained, data, config=config, on_progress=on_progress)}
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(report["rows"], schema=PROBE_SCHEMA), buffer)
@@ -100,6 +103,7 @@ def report_retrieval(
     overwrite: bool = False,
     device: torch.device | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
+    on_open: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Score how IMU windows of ``splits`` retrieve their own video and text.
 
@@ -128,6 +132,8 @@ def report_retrieval(
             f"{'+'.join(objective.config.terms)} [checkpoint={checkpoint}]"
         )
     data = open_store(found.pinned)
+    if on_open is not None:
+        on_open(data.loading.say())
     pretrained.check_fits(data)
     widths = {"video": int(data.video.shape[1]), "text": int(data.text.shape[1])}
     if widths != pretrained.meta["widths"]:

@@ -16,6 +16,7 @@ from primus_train.data.store import StoreData
 from primus_train.encoders.stacked_rnn import Embeddings
 from primus_train.files import file_sha256
 from primus_train.objectives.primus import PrimusObjective
+from primus_train.precision import product_precision
 from primus_train.seeds import seeded_init
 from schemas.errors import UsageError
 
@@ -107,7 +108,7 @@ def embed_rows(
 
     Args:
         objective: in eval mode.
-        store: the version in memory.
+        store: the version, in memory or on disk.
         rows: rows with a valid IMU window.
         on_rows: called with the number of rows done so far.
     """
@@ -115,7 +116,8 @@ def embed_rows(
     done: list[Embeddings] = []
     for start in range(0, len(rows), BLOCK):
         windows = store.imu[torch.from_numpy(rows[start : start + BLOCK])].to(device)
-        done.append(objective.encoder(windows))
+        with product_precision("float32", device=device):
+            done.append(objective.encoder(windows))
         if on_rows is not None:
             on_rows(start + len(windows))
 

@@ -72,6 +72,7 @@ def fit(
     overwrite: bool = False,
     device: str = "auto",
     on_step: Callable[[FitState], None] | None = None,
+    on_open: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Pretrain into a run's folder, or return the record of the finished run that is there.
 
@@ -84,6 +85,7 @@ def fit(
         overwrite: replace whatever run is there.
         device: ``auto``, ``cpu`` or ``cuda``.
         on_step: called after every step.
+        on_open: called with one line that says where the store's arrays are.
 
     Returns:
         The record in run.json, with ``reused`` telling whether it was there before.
@@ -97,7 +99,9 @@ def fit(
     if earlier is not None and earlier["finished"]:
         return {**earlier, "reused": True}
     where = pick_device(device)
-    data = open_store(found.pinned, mask=mask)
+    data = open_store(found.pinned, mask=mask, load=config.data.load)
+    if on_open is not None:
+        on_open(data.loading.say())
     if earlier is None:
         _clear(out)
     began = time.monotonic()
@@ -111,6 +115,7 @@ def fit(
         "seed": config.seed,
         "config": config.model_dump(mode="json"),
         "device": where.type,
+        "arrays": data.loading.mode,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "seconds": 0.0 if earlier is None else earlier["seconds"],

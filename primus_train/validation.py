@@ -1,5 +1,6 @@
 """What a run is judged by after each epoch: no augmentation, nothing learned, bank untouched."""
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +15,7 @@ from primus_train.encoders.stacked_rnn import Embeddings
 from primus_train.objectives.primus import PrimusObjective
 from primus_train.representation import embed_rows
 from primus_train.retrieval import retrieval_scores
+from schemas.errors import PrimusError
 from schemas.modality import MODALITIES
 
 __all__ = ["is_better", "retrieve_targets", "score", "validate"]
@@ -70,6 +72,9 @@ def validate(
     """Return the loss, its parts and the retrieval scores over validation ``rows`` (n,).
 
     Batches are taken in row order, the short last one too, and weighted by their rows.
+
+    Raises:
+        PrimusError: if the loss or one of its parts is not finite.
     """
     was_training = objective.training
     objective.eval()
@@ -84,6 +89,12 @@ def validate(
             for name, value in {"loss": losses.total, **losses.parts}.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(chosen)
     result: dict[str, Any] = {name: value / len(rows) for name, value in sums.items()}
+    for name, value in result.items():
+        if not math.isfinite(value):
+            raise PrimusError(
+                f"validation {name} must be finite, got {value}: look for damaged windows among "
+                f"the {len(rows)} rows [version={triplets.store.version}]"
+            )
     if "mm" in objective.config.terms:
         result["retrieval"] = retrieve_targets(
             objective, triplets.store, rows, multimodal=embeddings.multimodal

@@ -56,7 +56,7 @@ def frames_part_schema(dim: int) -> pa.Schema:
             pa.field("motion_dy", pa.float32()),
             # Height of the phase-correlation peak, 0 to 1: how far the shift can be trusted.
             pa.field("motion_peak", pa.float32()),
-            pa.field("decoder", pa.string(), nullable=False),  # decord or pyav
+            pa.field("decoder", pa.string(), nullable=False),  # pyav, pyav-cuda or decord
             pa.field("jpeg", pa.binary()),  # 96-px thumbnail, once a second
         ]
     )

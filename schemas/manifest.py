@@ -4,9 +4,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from schemas.embedding import EmbeddingSpec
+from schemas.profile import RunProfile
 from schemas.store import FORMAT_VERSION
 
 __all__ = [
@@ -129,7 +136,18 @@ class RunRecord(_Closed):
     dataset_root: str
     store_uri: str
     manifest_sha256: str = Field(description="of the manifest file's bytes")
+    profile: RunProfile | None = Field(
+        default=None, description="limits measured beside the stages; absent where none were"
+    )
     sha256: str = Field(default="", description="of this record's canonical JSON without sha256")
+
+    @model_serializer(mode="wrap")
+    def _without_a_profile_as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Records made before there were profiles keep their digests.
+        record: dict[str, Any] = handler(self)
+        if record.get("profile", 0) is None:
+            del record["profile"]
+        return record
 
 
 QUARANTINE_SCHEMA: Final = pa.schema(

@@ -46,7 +46,7 @@ SEGMENT_SCHEMA: Final = pa.schema(
         # Furthest used frame from its grid time.
         pa.field("frame_error_ns", pa.int64()),
         pa.field("video_variant", pa.string()),
-        pa.field("decoder", pa.string()),  # decord, pyav, or decord+pyav
+        pa.field("decoder", pa.string()),  # such as pyav, or pyav+pyav-cuda
         pa.field("tokens", pa.int32()),  # of the sentence before truncation
         pa.field("clock_uncertainty_ns", pa.int64(), nullable=False),
         # Lag of the gyro behind the picture, for the whole take; null where it cannot be told.

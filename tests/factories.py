@@ -10,9 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.config import PrepConfig
+from pipelines.encoders.base import FramePooler
 from pipelines.parts.store import PartStore
-from pipelines.stores.assemble import PreparedTake, assemble_take
+from pipelines.stores.arrays import array_layout, array_spec
+from pipelines.stores.assemble import assemble_take
+from pipelines.stores.prepared_takes import PreparedTake
 from pipelines.stores.publish import PublishedVersion, publish_version
+from pipelines.stores.take_arrays import fill_rows
 from schemas.embedding import EmbeddingSpec, frames_part_schema, text_part_schema
 from schemas.imu import IMU_CHANNELS, IMU_PART_SCHEMA
 from schemas.manifest import QUARANTINE_SCHEMA, RunRecord, SourceEntry
@@ -232,6 +236,71 @@ def write_fake_take(
     return FakeTake(prepared=prepared, source=source, **tables)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilledTake:
+    """A take's stored rows with their arrays, as a version would hold them."""
+
+    table: pa.Table
+    planned: int
+    drops: Mapping[str, int]
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def imu(self) -> npt.NDArray[np.float32]:
+        """(N, 6, T)"""
+        return self.arrays["imu"]
+
+    @property
+    def video(self) -> npt.NDArray[np.float16]:
+        """(N, Dv)"""
+        return self.arrays["video"]
+
+    @property
+    def text(self) -> npt.NDArray[np.float16]:
+        """(N, Dt)"""
+        return self.arrays["text"]
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """(N, 3)"""
+        return self.arrays["valid"]
+
+
+def fill_take(
+    prepared: PreparedTake,
+    *,
+    parts: PartStore,
+    config: PrepConfig,
+    spec: EmbeddingSpec | None = SPEC,
+    pooler: FramePooler | None = None,
+) -> FilledTake:
+    """Assemble one take and fill the arrays of its rows, without a version."""
+    rows = assemble_take(prepared, parts=parts, config=config, encoder=spec)
+    layout = array_layout(array_spec(config), encoder=spec)
+    arrays = {name: np.zeros((len(rows), *row), dtype) for name, (dtype, row) in layout.items()}
+    if rows.windows is not None:
+        assert not rows.windows[~rows.table["has_imu"].to_numpy()].any()
+        arrays["imu"][:] = rows.windows
+    else:
+        for batch in rows.table.combine_chunks().to_batches():
+            fill_rows(
+                arrays,
+                batch,
+                parts=parts,
+                keys={
+                    "imu": prepared.imu_key,
+                    "frames": prepared.frames_key,
+                    "text": prepared.text_key,
+                },
+                step_ns=config.imu.step_ns,
+                pooler=pooler,
+            )
+    return FilledTake(table=rows.table, planned=rows.planned, drops=rows.drops, arrays=arrays)
+
+
 def make_run_record(**overrides: Any) -> RunRecord:
     """Return a run record with its identity fields still empty."""
     fields: dict[str, Any] = {
@@ -268,13 +337,24 @@ def publish_fakes(
     tag: str | None = "latest",
     masks: Sequence[MaskSpec] = (),
     quarantine: pa.Table | None = None,
-    spec: EmbeddingSpec = SPEC,
+    spec: EmbeddingSpec | None = SPEC,
+    **fields: Any,
 ) -> PublishedVersion:
-    """Assemble and publish fake takes whose parts lie under the config's parts root."""
-    parts = PartStore(config.parts_root)
+    """Assemble and publish fake takes whose parts lie under the config's parts root.
+
+    Args:
+        store: store folder.
+        config: of the run.
+        fakes: in ascending take_uid.
+        tag: to set.
+        masks: to publish with it.
+        quarantine: default an empty one.
+        spec: of the encoder.
+        fields: more of ``publish_version``'s arguments.
+    """
     return publish_version(
         store,
-        rows=(assemble_take(f.prepared, parts=parts, config=config, encoder=spec) for f in fakes),
+        takes=[fake.prepared for fake in fakes],
         config=config,
         encoder=spec,
         sources=[f.source for f in fakes],
@@ -282,6 +362,7 @@ def publish_fakes(
         run=make_run_record(),
         tag=tag,
         masks=masks,
+        **fields,
     )
 
 

@@ -1,12 +1,15 @@
 """Small video files with moving textures, written by PyAV."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
+
+from pipelines.synthetic.svt_av1 import tamed_svt
 
 
 def make_frames(
@@ -46,7 +49,10 @@ def write_video(
         rotation: of the display, degrees.
         gop: longest distance of key frames.
     """
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+    with (
+        tamed_svt() if codec == "libsvtav1" else nullcontext(),
+        av.open(str(path), "w", options={"movflags": "faststart"}) as container,
+    ):
         stream = container.add_stream(codec, rate=rate)
         stream.pix_fmt = "yuv420p"
         stream.gop_size = gop

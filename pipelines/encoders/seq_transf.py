@@ -5,8 +5,7 @@ transformer without causal mask mixes the frames, the originals are added again,
 normalised, and their mean is the video's embedding.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from pipelines.encoders.clip4clip_layout import (
     require_names,
     split_heads,
 )
+from pipelines.encoders.torch_threads import one_torch_thread
 from schemas.errors import UsageError
 
 __all__ = ["SEQ_TRANSF_POSITIONS", "SEQ_TRANSF_PREFIX", "SeqTransf", "read_seq_transf"]
@@ -66,7 +66,7 @@ class SeqTransf:
                 f"encoder.pooling seqTransf takes at most {self.positions} frames a segment, "
                 f"got {len(frames)}"
             )
-        with _one_thread(), torch.inference_mode():
+        with one_torch_thread(), torch.inference_mode():
             x = torch.from_numpy(frames.astype(np.float32))
             mixed = x + self._transform(x + self._weights[SEQ_TRANSF_POSITIONS][: len(x)])
             rows: npt.NDArray[np.float64] = mixed.numpy().astype(np.float64)
@@ -148,13 +148,3 @@ def _digest(weights: Mapping[str, torch.Tensor]) -> str:
         digest.update(f"{name}\0{list(value.shape)}\0".encode())
         digest.update(value.numpy().astype("<f4").tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

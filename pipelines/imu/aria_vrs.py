@@ -1,28 +1,37 @@
 """IMU samples of an Aria recording (VRS), rectified and in the device frame.
 
-Every stream of the file shares the device clock; the take clock maps it. The reading library
-(projectaria-tools) writes some lines to the process's stderr on opening a file and offers no switch
-for it.
+Every stream of the file shares the device clock; the take clock maps it. Records are read as arrays
+from the file's own bytes; a file written in a way not known here is read by projectaria-tools,
+record by record, and ``info`` says by which.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import chain
-from operator import attrgetter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from pipelines.align.clock import TakeClock
 from pipelines.datasets.base import ImuRecording
+from pipelines.imu.aria_calibration import parse_aria_calibration, read_aria_calibration
+from pipelines.imu.aria_records import (
+    AriaImuSource,
+    find_aria_imu,
+    open_aria_provider,
+    open_bulk_source,
+    provider_source,
+)
 from pipelines.imu.calibrate import ImuCalibration, TriadCalibration, apply_calibration
-from schemas.errors import TakeError, UsageError
+from pipelines.imu.vrs_file import UnknownVrsError, read_vrs_file
+from schemas.errors import TakeError
 from schemas.imu import ImuSamples, TriadSamples
 from schemas.time import NS_PER_S
 
-__all__ = ["open_aria_imu", "read_aria_calibration"]
+__all__ = ["open_aria_imu"]
 
 # Samples this far outside the video are read: beyond the reach of any anti-alias filter.
 _MARGIN_NS: Final = 2 * NS_PER_S
@@ -42,7 +51,10 @@ _GYRO_RANGES_DEG_S: Final = (500, 1000, 2000)
 _AT_END: Final = 1e-4
 _G_M_S2: Final = 9.80665
 
-Scalar = TypeVar("Scalar", np.int64, np.bool_)
+_BULK, _LIBRARY = "bulk", "projectaria-tools"
+
+Info = dict[str, str | int | float]
+Opener = Callable[[], AbstractContextManager[AriaImuSource]]
 
 
 def open_aria_imu(
@@ -51,13 +63,14 @@ def open_aria_imu(
     stream: str,
     clock: TakeClock,
     accept_sensor_frame: bool,
-    run_s: float = 60,
+    run_s: float = 20,
 ) -> ImuRecording:
     """Open one IMU of an Aria file as a stream of runs on the take clock.
 
     Samples flagged invalid or not finite are dropped, and so are repeats of a stamp; ``info``
     counts them as the runs are read, and each run says where they and the saturated ones were. The
-    calibration's time offsets are recorded, not applied.
+    calibration's time offsets are recorded, not applied. ``read_by`` is ``bulk``, or
+    ``projectaria-tools`` where only the library knew how.
 
     Args:
         path: VRS file.
@@ -69,29 +82,29 @@ def open_aria_imu(
     Raises:
         TakeError: ``vrs_unreadable``, ``imu_stream_missing`` or ``no_calibration``; from the runs
             ``imu_not_monotonic`` or ``vrs_unreadable``.
-        UsageError: if projectaria-tools is not installed.
+        UsageError: if the file needs projectaria-tools and they are not installed.
     """
-    provider = _open_provider(path)
-    stream_id = provider.get_stream_id_from_label(stream)
-    if stream_id is None or not provider.check_stream_is_active(stream_id):
-        raise TakeError("imu_stream_missing", f"VRS must hold the stream {stream} [{path}]")
-    calibration = read_aria_calibration(provider, stream=stream, path=path)
+    info: Info = dict.fromkeys(_COUNTS, 0)
+    try:
+        calibration, opener = _open_bulk(path, stream=stream)
+        info["read_by"] = _BULK
+    except UnknownVrsError:
+        calibration, opener = _open_by_library(path, stream=stream)
+        info["read_by"] = _LIBRARY
     if calibration is None and not accept_sensor_frame:
         raise TakeError(
             "no_calibration",
             f"VRS must hold the calibration of {stream}; "
             f"imu.accept_sensor_frame=true keeps all takes in raw sensor axes [{path}]",
         )
-    info: dict[str, str | int | float] = dict.fromkeys(_COUNTS, 0)
     if calibration is not None:
         info["accel_time_offset_ns"] = calibration.accel.time_offset_ns
         info["gyro_time_offset_ns"] = calibration.gyro.time_offset_ns
     runs = _read_runs(
-        provider,
-        stream_id,
+        opener,
+        stream=stream,
         clock=clock,
         calibration=None if accept_sensor_frame else calibration,
-        ends=_range_ends(stream),
         records=max(round(run_s * _RECORDS_PER_S), 1),
         info=info,
         path=path,
@@ -100,86 +113,68 @@ def open_aria_imu(
     return ImuRecording(runs=runs, frame=frame, stream=stream, info=info)
 
 
-def read_aria_calibration(
-    provider: Any,  # noqa: ANN401 - the library ships no types
-    *,
-    stream: str,
-    path: Path,
-) -> ImuCalibration | None:
-    """Return the factory calibration of one IMU, or None if the file has none.
-
-    Args:
-        provider: of projectaria-tools, open.
-        stream: label of the IMU.
-        path: of the file, for messages.
-
-    Raises:
-        TakeError: ``no_calibration`` if a rectification matrix has no inverse.
-    """
-    device = provider.get_device_calibration()
-    imu = None if device is None else device.get_imu_calib(stream)
-    if imu is None:
-        return None
-    calibration = ImuCalibration(
-        accel=_triad(imu.get_accel_model(), offset_s=imu.get_time_offset_sec_device_accel()),
-        gyro=_triad(imu.get_gyro_model(), offset_s=imu.get_time_offset_sec_device_gyro()),
-        rotation=np.asarray(imu.get_transform_device_imu().rotation().to_matrix(), np.float64),
-    )
-    for name, triad in (("accelerometer", calibration.accel), ("gyroscope", calibration.gyro)):
-        if not np.isfinite(triad.matrix).all() or np.linalg.cond(triad.matrix) > 1e6:
-            raise TakeError(
-                "no_calibration",
-                f"rectification matrix of the {name} must have an inverse, "
-                f"got {triad.matrix.tolist()} [{path}]",
-            )
-    return calibration
+def _open_bulk(path: Path, *, stream: str) -> tuple[ImuCalibration | None, Opener]:
+    vrs = read_vrs_file(path)
+    found = find_aria_imu(vrs, stream=stream)
+    if found is None:
+        raise TakeError("imu_stream_missing", f"VRS must hold the stream {stream} [{path}]")
+    calibration = parse_aria_calibration(vrs.tags.get("calib_json"), stream=stream, path=path)
+    return calibration, partial(open_bulk_source, vrs, stream=found)
 
 
-def _open_provider(path: Path) -> Any:  # noqa: ANN401 - the library ships no types
-    try:
-        from projectaria_tools.core import data_provider
-    except ImportError as error:
-        raise UsageError(
-            "reading Aria VRS files needs projectaria-tools, the extra `aria`: "
-            "pip install 'primus-pipelines[aria]'"
-        ) from error
-    try:
-        provider = data_provider.create_vrs_data_provider(str(path))
-    except (RuntimeError, ValueError) as error:
-        raise TakeError("vrs_unreadable", f"VRS must be readable, got {error} [{path}]") from error
-    if provider is None:
-        raise TakeError("vrs_unreadable", f"VRS must be readable, got another format [{path}]")
-    return provider
-
-
-def _triad(model: Any, *, offset_s: float) -> TriadCalibration:  # noqa: ANN401
-    return TriadCalibration(
-        matrix=np.asarray(model.get_rectification(), dtype=np.float64),
-        bias=np.asarray(model.get_bias(), dtype=np.float64),
-        time_offset_ns=round(offset_s * NS_PER_S),
-    )
+def _open_by_library(path: Path, *, stream: str) -> tuple[ImuCalibration | None, Opener]:
+    provider = open_aria_provider(path)
+    source = provider_source(provider, stream=stream, path=path)
+    calibration = read_aria_calibration(provider, stream=stream, path=path)
+    return calibration, lambda: nullcontext(source)
 
 
 def _read_runs(
-    provider: Any,  # noqa: ANN401
-    stream_id: Any,  # noqa: ANN401
+    opener: Opener,
+    *,
+    stream: str,
+    clock: TakeClock,
+    calibration: ImuCalibration | None,
+    records: int,
+    info: Info,
+    path: Path,
+) -> Iterator[ImuSamples]:
+    with ExitStack() as opened:
+        try:
+            source = opened.enter_context(opener())
+        except UnknownVrsError:
+            # Its records were only now looked at.
+            _, opener = _open_by_library(path, stream=stream)
+            info["read_by"] = _LIBRARY
+            source = opened.enter_context(opener())
+        yield from _make_runs(
+            source,
+            clock=clock,
+            calibration=calibration,
+            ends=_range_ends(stream),
+            records=records,
+            info=info,
+            path=path,
+        )
+
+
+def _make_runs(
+    source: AriaImuSource,
     *,
     clock: TakeClock,
     calibration: ImuCalibration | None,
     ends: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
     records: int,
-    info: dict[str, str | int | float],
+    info: Info,
     path: Path,
 ) -> Iterator[ImuSamples]:
     counts = dict.fromkeys(_COUNTS, 0)
     bounds = np.array([clock.span.start_ns - _MARGIN_NS, clock.span.end_ns + _MARGIN_NS])
-    first, total = _index_range(provider, stream_id, device_ns=clock.to_device_ns(bounds))
+    first, total = _index_range(source, device_ns=clock.to_device_ns(bounds))
     previous_ns = -1
     for start in range(first, total, records):
-        stop = min(start + records, total)
-        data = [provider.get_imu_data_by_index(stream_id, i) for i in range(start, stop)]
-        device_ns = _column(data, "capture_timestamp_ns", dtype=np.int64)
-        # The library returns an empty record, of time zero, where it cannot read one.
+        read = source.read(start, min(start + records, total))
+        device_ns = read.device_ns
         if int(device_ns.min()) <= 0:
             raise TakeError(
                 "vrs_unreadable",
@@ -197,19 +192,9 @@ def _read_runs(
         fresh = steps > 0
         previous_ns = int(device_ns[-1])
         t_ns = clock.to_take_ns(device_ns)
-        accel, bad_accel = _valid_triad(
-            t_ns,
-            _vectors(data, "accel_msec2"),
-            valid=_column(data, "accel_valid", dtype=np.bool_),
-            fresh=fresh,
-        )
-        gyro, bad_gyro = _valid_triad(
-            t_ns,
-            _vectors(data, "gyro_radsec"),
-            valid=_column(data, "gyro_valid", dtype=np.bool_),
-            fresh=fresh,
-        )
-        counts["samples"] += len(data)
+        accel, bad_accel = _valid_triad(t_ns, read.accel, valid=read.accel_valid, fresh=fresh)
+        gyro, bad_gyro = _valid_triad(t_ns, read.gyro, valid=read.gyro_valid, fresh=fresh)
+        counts["samples"] += len(device_ns)
         counts["invalid_accel_samples"] += len(bad_accel)
         counts["invalid_gyro_samples"] += len(bad_gyro)
         counts["repeated_stamps"] += int((~fresh).sum())
@@ -243,32 +228,20 @@ def _at_end(
     raw: npt.NDArray[np.float64], *, ends: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.bool_]:
     """Return which samples of (N, 3) have an axis at an end of the range, (N,)."""
-    share = np.abs(raw)[:, :, None] / ends
-    at: npt.NDArray[np.bool_] = np.any(np.abs(share - 1) <= _AT_END, axis=(1, 2))
+    size = np.abs(raw)
+    # Hardly a sample comes near; twice the share allows for the rounding of the bound itself.
+    near = np.flatnonzero((size >= ends.min() * (1 - 2 * _AT_END)).any(axis=1))
+    at = np.zeros(len(raw), np.bool_)
+    at[near] = np.any(np.abs(size[near, :, None] / ends - 1) <= _AT_END, axis=(1, 2))
     return at
 
 
-def _column(data: Sequence[Any], name: str, *, dtype: type[Scalar]) -> npt.NDArray[Scalar]:
-    return np.fromiter(map(attrgetter(name), data), dtype, len(data))
-
-
-def _vectors(data: Sequence[Any], name: str) -> npt.NDArray[np.float64]:
-    flat = np.fromiter(chain.from_iterable(map(attrgetter(name), data)), np.float64, 3 * len(data))
-    return flat.reshape(-1, 3)
-
-
-def _index_range(
-    provider: Any,  # noqa: ANN401
-    stream_id: Any,  # noqa: ANN401
-    *,
-    device_ns: npt.NDArray[np.int64],
-) -> tuple[int, int]:
+def _index_range(source: AriaImuSource, *, device_ns: npt.NDArray[np.int64]) -> tuple[int, int]:
     """Return first and end index of the records within two instants, all of a trimmed file."""
-    total: int = provider.get_num_data(stream_id)
+    total = len(source)
 
     def stamp(index: int) -> int:
-        at: int = provider.get_imu_data_by_index(stream_id, index).capture_timestamp_ns
-        return at
+        return int(source.read(index, index + 1).device_ns[0])
 
     indices = range(total)
     first_ns, last_ns = (int(t) for t in device_ns)
@@ -288,8 +261,11 @@ def _valid_triad(
     fresh: npt.NDArray[np.bool_],
 ) -> tuple[TriadSamples, npt.NDArray[np.int64]]:
     """Return the sound samples, and the stamps of the others."""
-    sound = valid & np.isfinite(values).all(axis=1)
+    finite = np.isfinite(values)
+    sound = valid if finite.all() else valid & finite.all(axis=1)
     keep = sound & fresh
+    if keep.all():
+        return TriadSamples(t_ns=t_ns, values=values), t_ns[:0]
     return TriadSamples(t_ns=t_ns[keep], values=values[keep]), t_ns[~sound]
 
 

@@ -63,8 +63,9 @@ def apply_calibration(
         numpy.linalg.LinAlgError: if the rectification matrix has no inverse.
     """
     whole = rotation @ np.linalg.inv(triad.matrix)
-    x = raw - triad.bias
+    x, y, z = (axis - bias for axis, bias in zip(raw.T, triad.bias, strict=True))
     # Sums of fixed order: a matrix product may round otherwise for another number of samples.
-    return np.stack(
-        [(x[:, 0] * row[0] + x[:, 1] * row[1]) + x[:, 2] * row[2] for row in whole], axis=1
-    )
+    turned = np.empty((3, len(raw)))
+    for axis, row in zip(turned, whole, strict=True):
+        np.add(x * row[0] + y * row[1], z * row[2], out=axis)
+    return turned.T

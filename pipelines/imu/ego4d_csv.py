@@ -239,9 +239,10 @@ def _sorted_blocks(
             )
         survey.latest_ns = int(latest_ns[-1])
         held_ns, held = np.concatenate([held_ns, t_ns]), np.concatenate([held, values])
-        # The first of equal stamps is the one that came first.
-        order = np.argsort(held_ns, kind="stable")
-        held_ns, held = held_ns[order], held[order]
+        if int(back_ns.max()) > 0:
+            # The first of equal stamps is the one that came first.
+            order = np.argsort(held_ns, kind="stable")
+            held_ns, held = held_ns[order], held[order]
         done = int(np.searchsorted(held_ns, survey.latest_ns - MAX_STEP_BACK_NS, side="left"))
         yield _without_repeats(held_ns[:done], held[:done], survey=survey)
         held_ns, held = held_ns[done:], held[done:]

@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.imu.gaps import GAP_CAP_NS, enclosing_gap_ns
+from pipelines.imu.gaps import GAP_CAP_NS, find_enclosing
 from schemas.errors import UsageError
 from schemas.imu import ImuSamples, TriadSamples
 from schemas.time import NS_PER_S, Interval, grid_ns
@@ -58,10 +58,9 @@ class LowPass:
     @property
     def total(self) -> float:
         """Sum of all weights, added up as the filter adds its terms."""
-        total = np.float64(self.half[0])
-        for weight in self.half[1:]:
-            total = total + weight * 2.0
-        return float(total)
+        terms = np.concatenate([self.half[:1], self.half[1:] * 2.0])
+        # Not a sum, which adds in another order.
+        return float(np.cumsum(terms)[-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,14 +143,14 @@ def resample_runs(
         t_ns = grid[start : start + points]
         fine_ns = _fine_grid(t_ns, low_pass=low_pass)
         tape.move(int(fine_ns[0]), int(fine_ns[-1]))
-        gap_ns = np.zeros(len(t_ns), dtype=np.int64)
-        triads = []
-        for triad in (tape.accel, tape.gyro):
-            fine, solid = _interpolate(triad, t_ns=fine_ns, max_gap_ns=max_gap_ns)
-            triads.append(_filter(fine, solid=solid, low_pass=low_pass, count=len(t_ns)))
-            gap_ns = np.maximum(gap_ns, enclosing_gap_ns(t_ns, stamps_ns=triad.t_ns))
+        fine, gap_ns, solid = _interpolate(
+            (tape.accel, tape.gyro), t_ns=fine_ns, max_gap_ns=max_gap_ns
+        )
+        values = _filter(fine, solid=solid, low_pass=low_pass, count=len(t_ns))
+        # The fine grid holds the grid itself, L steps in.
+        gap_ns = gap_ns[low_pass.reach :: low_pass.factor][: len(t_ns)]
         valid = gap_ns <= max_gap_ns
-        values = np.where(valid[:, None], np.concatenate(triads, axis=1), 0.0)
+        values[~valid] = 0.0
         yield ResampledBlock(t_ns=t_ns, values=values, gap_ns=gap_ns, valid=valid)
 
 
@@ -215,43 +214,71 @@ def _fine_grid(t_ns: npt.NDArray[np.int64], *, low_pass: LowPass) -> npt.NDArray
 
 
 def _interpolate(
-    triad: TriadSamples, *, t_ns: npt.NDArray[np.int64], max_gap_ns: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Return (N, 3) values on straight lines between samples, and where there are any."""
-    values = np.zeros((len(t_ns), 3))
-    solid = enclosing_gap_ns(t_ns, stamps_ns=triad.t_ns) <= max_gap_ns
-    if not solid.any():
-        return values, solid
-    t = t_ns[solid]
-    left = np.searchsorted(triad.t_ns, t, side="right") - 1
-    right = np.minimum(left + 1, len(triad) - 1)
-    step = np.maximum(triad.t_ns[right] - triad.t_ns[left], 1)
-    share = ((t - triad.t_ns[left]) / step)[:, None]
-    before = triad.values[left]
-    values[solid] = before + share * (triad.values[right] - before)
-    return values, solid
+    triads: tuple[TriadSamples, TriadSamples], *, t_ns: npt.NDArray[np.int64], max_gap_ns: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], list[npt.NDArray[np.bool_]]]:
+    """Return values on straight lines between samples, and where there are any.
+
+    Returns:
+        (6, N) values, the longer of the two sensors' enclosing gaps (N,), and for each sensor
+        (N,) where it has recorded signal; its values are 0 elsewhere.
+    """
+    values = np.zeros((6, len(t_ns)))
+    gap_ns = np.zeros(len(t_ns), np.int64)
+    solids: list[npt.NDArray[np.bool_]] = []
+    stamps_ns: npt.NDArray[np.int64] | None = None
+    for rows, triad in zip((values[:3], values[3:]), triads, strict=True):
+        # Both sensors of a chip have the same stamps, but where samples of one were left out.
+        if stamps_ns is None or not np.array_equal(stamps_ns, triad.t_ns):
+            stamps_ns = triad.t_ns
+            left, gap = find_enclosing(t_ns, stamps_ns=stamps_ns)
+            solid = gap <= max_gap_ns
+            np.maximum(gap_ns, gap, out=gap_ns)
+            chosen = slice(None) if solid.all() else np.flatnonzero(solid)
+            left = left[chosen]
+            right = np.minimum(left + 1, len(stamps_ns) - 1)
+            t = t_ns[chosen]
+            if len(t):
+                start_ns = stamps_ns.take(left)
+                share = (t - start_ns) / np.maximum(stamps_ns.take(right) - start_ns, 1)
+        solids.append(solid)
+        if not len(t):
+            continue
+        for row, axis in zip(rows, triad.values.T, strict=True):
+            line = np.ascontiguousarray(axis)
+            before = line.take(left)
+            row[chosen] = before + share * (line.take(right) - before)
+    return values, gap_ns, solids
 
 
 def _filter(
     fine: npt.NDArray[np.float64],
     *,
-    solid: npt.NDArray[np.bool_],
+    solid: list[npt.NDArray[np.bool_]],
     low_pass: LowPass,
     count: int,
 ) -> npt.NDArray[np.float64]:
-    """Return (count, 3) filtered values at every ``factor``-th point, L points in."""
+    """Return (count, 6) filtered values at every ``factor``-th point of (6, N), L points in."""
     reach, factor = low_pass.reach, low_pass.factor
-    span = (count - 1) * factor + 1
-    # (3, fine) so that each step below runs over long rows.
-    rows = np.ascontiguousarray(fine.T)
-    total = rows[:, reach : reach + span : factor] * low_pass.half[0]
+    # Every factor-th point of the fine grid lies in one long row: (factor, 6, N / factor).
+    padded = np.zeros((len(fine), -(-fine.shape[1] // factor) * factor))
+    padded[:, : fine.shape[1]] = fine
+    phases = np.ascontiguousarray(padded.reshape(len(fine), -1, factor).transpose(2, 0, 1))
+
+    def at(place: int) -> npt.NDArray[np.float64]:
+        first, phase = divmod(place, factor)
+        return phases[phase, :, first : first + count]
+
+    total = at(reach) * low_pass.half[0]
+    pair = np.empty_like(total)
     for i in range(1, reach + 1):
-        before = rows[:, reach - i : reach - i + span : factor]
-        after = rows[:, reach + i : reach + i + span : factor]
-        total += (before + after) * low_pass.half[i]
-    result: npt.NDArray[np.float64] = total.T / low_pass.total
-    if not solid.all():
-        _filter_broken(result, fine, solid=solid, low_pass=low_pass)
+        np.add(at(reach - i), at(reach + i), out=pair)
+        np.multiply(pair, low_pass.half[i], out=pair)
+        np.add(total, pair, out=total)
+    result: npt.NDArray[np.float64] = np.ascontiguousarray((total / low_pass.total).T)
+    for k, some in enumerate(solid):
+        if not some.all():
+            axes = slice(3 * k, 3 * k + 3)
+            _filter_broken(result[:, axes], fine[axes], solid=some, low_pass=low_pass)
     return result
 
 
@@ -262,7 +289,7 @@ def _filter_broken(
     solid: npt.NDArray[np.bool_],
     low_pass: LowPass,
 ) -> None:
-    """Overwrite the results whose filter reaches beyond recorded signal."""
+    """Overwrite the results (count, 3) whose filter reaches beyond recorded signal."""
     reach, factor = low_pass.reach, low_pass.factor
     weights = np.concatenate([low_pass.half[:0:-1], low_pass.half])
     missing = np.concatenate([[0], np.cumsum(~solid)])
@@ -274,5 +301,7 @@ def _filter_broken(
         lo = int(holes[holes < reach].max(initial=-1)) + 1
         hi = int(holes[holes > reach].min(initial=2 * reach + 1))
         kept = weights[lo:hi]
+        # One after the other; a sum over a long row would add in pairs.
+        terms = np.cumsum(kept * fine[:, stretch][:, lo:hi], axis=1)
         # The filter's sum over one side of a point is positive, so that the quotient is sound.
-        result[k] = (kept[:, None] * fine[stretch][lo:hi]).sum(axis=0) / kept.sum()
+        result[k] = terms[:, -1] / kept.sum()

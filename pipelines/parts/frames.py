@@ -1,8 +1,17 @@
-"""The frames part: one embedding a grid frame of a take, made in one pass over the video."""
+"""The frames part: one embedding a grid frame of a take, made in one pass over the video.
 
-from collections.abc import Callable, Iterator, Sequence
+On one thread the pictures are decoded, encoded and measured in turn. On several the decoder runs
+ahead in a thread of its own, and batches are encoded side by side, each on one torch thread in one
+fixed shape: the bits do not depend on how many there are. A GPU is fed by one thread, while the
+others decode and measure. A handful of batches is under way at any time, however long the take.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,17 +19,30 @@ import pyarrow as pa
 
 from pipelines.config import VideoConfig
 from pipelines.encoders.base import FrozenEncoder
+from pipelines.encoders.torch_threads import one_torch_thread, use_one_torch_thread
+from pipelines.parts.frame_chunks import (
+    FrameChunk,
+    decode_chunks,
+    make_thumbnails,
+    measure_motion,
+    no_motion,
+)
+from pipelines.parts.read_ahead import in_order, read_ahead
 from pipelines.parts.store import PartStore
+from pipelines.profile.work import WorkMeter
 from pipelines.video.chapters import ChapteredReader, open_chapters
 from pipelines.video.decode import VideoReader
 from pipelines.video.grid import match_frames
-from pipelines.video.motion import GREY_HEIGHT, GREY_WIDTH, image_shifts, small_grey
-from pipelines.video.thumbnail import encode_thumbnail
 from schemas.embedding import frames_part_schema
 from schemas.errors import TakeError
-from schemas.time import NS_PER_S, Interval, grid_ns
+from schemas.time import Interval, grid_ns
 
-__all__ = ["to_embedding_column", "write_frames_part"]
+__all__ = ["SMALLEST_SIDE", "to_embedding_column", "write_frames_part"]
+
+# Motion is measured on pictures of at least 160 x 90, whichever way they stand.
+SMALLEST_SIDE: Final = 160
+# Decoded and not taken yet.
+_CHUNKS_AHEAD: Final = 2
 
 
 def write_frames_part(
@@ -32,6 +54,9 @@ def write_frames_part(
     config: VideoConfig,
     encoder: FrozenEncoder,
     motion: bool = True,
+    grid: npt.NDArray[np.int64] | None = None,
+    threads: int = 1,
+    meter: WorkMeter | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Decode a take's grid frames once, embed them and write the part.
@@ -48,14 +73,19 @@ def write_frames_part(
         config: grid step, tolerance and decoder.
         encoder: frozen encoder.
         motion: whether image motion is measured.
+        grid: (G,) int64, increasing grid times that are wanted; default all of the span.
+        threads: kept busy; one means one core. They change no bit.
+        meter: told of ``frames`` (frames and bytes), ``frames.decode``, ``frames.encode`` and
+            ``frames.motion`` (frames and seconds; waiting is not counted).
         progress: told (rows done, rows in all) after every batch.
 
     Raises:
         TakeError: as ``open_chapters``, ``video_frames_missing`` if no grid time has a frame, or
             as ``to_embedding_column``.
     """
-    video = open_chapters(paths, decoder=config.decoder)
-    grid = grid_ns(span, step_ns=config.step_ns)
+    meter = meter or WorkMeter()
+    video = open_chapters(paths, decoder=config.decoder, hardware=config.hardware)
+    grid = grid_ns(span, step_ns=config.step_ns) if grid is None else grid
     matched = match_frames(video.pts_ns, grid=grid, tolerance_ns=config.tolerance_ns)
     found = matched >= 0
     if not found.any():
@@ -64,18 +94,31 @@ def write_frames_part(
             f"some of the {len(grid)} grid times must have a frame within {config.tolerance_ms} ms,"
             f" none has [{video.path.name}]",
         )
-    schema = frames_part_schema(encoder.spec.video_dim)
-    batches = _batches(
+    chunks = decode_chunks(
         video,
         t_ns=grid[found],
-        matched=matched[found],
+        index=matched[found],
         step_ns=config.step_ns,
-        encoder=encoder,
-        motion=motion,
-        schema=schema,
-        progress=progress,
+        chunk=encoder.spec.batch_size,
+        short_side=max(encoder.spec.image_size, SMALLEST_SIDE),
+        threads=threads,
+        meter=meter,
     )
-    parts.write("frames", key, schema=schema, batches=batches)
+    work = _FrameWork(encoder=encoder, motion=motion, video=video, meter=meter)
+    rows = int(found.sum())
+    with one_torch_thread(), _filled(chunks, work=work, threads=threads) as batches:
+        path = parts.write(
+            "frames",
+            key,
+            schema=frames_part_schema(encoder.spec.video_dim),
+            batches=_counted(batches, rows=rows, progress=progress),
+        )
+    meter.add(
+        "frames",
+        items=rows,
+        bytes_in=sum(p.stat().st_size for p in paths),
+        bytes_out=path.stat().st_size,
+    )
 
 
 def to_embedding_column(embeddings: npt.NDArray[np.float32], *, place: str) -> pa.Array:
@@ -100,83 +143,97 @@ def to_embedding_column(embeddings: npt.NDArray[np.float32], *, place: str) -> p
     return pa.FixedSizeListArray.from_arrays(pa.array(halves.reshape(-1)), embeddings.shape[1])
 
 
-def _batches(
-    video: VideoReader | ChapteredReader,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FrameWork:
+    """What is done to every chunk."""
+
+    encoder: FrozenEncoder
+    motion: bool
+    video: VideoReader | ChapteredReader
+    meter: WorkMeter
+
+    def encode(self, chunk: FrameChunk) -> npt.NDArray[np.float32]:
+        with self.meter.timed("frames.encode"):
+            embeddings = self.encoder.encode_frames(chunk.frames)[chunk.place]
+        self.meter.add("frames.encode", items=len(chunk.frames))
+        return embeddings
+
+    def measure(self, chunk: FrameChunk) -> tuple[list[pa.Array], pa.Array]:
+        with self.meter.timed("frames.motion"):
+            moved = measure_motion(chunk) if self.motion else no_motion(chunk)
+            jpegs = make_thumbnails(chunk)
+        self.meter.add("frames.motion", items=len(chunk.frames))
+        return moved, jpegs
+
+    def fill(
+        self,
+        chunk: FrameChunk,
+        *,
+        embeddings: npt.NDArray[np.float32],
+        measured: tuple[list[pa.Array], pa.Array],
+    ) -> pa.RecordBatch:
+        moved, jpegs = measured
+        return pa.record_batch(
+            [
+                pa.array(chunk.t_ns),
+                pa.array(self.video.pts_ns[chunk.index]),
+                pa.array(chunk.index),
+                to_embedding_column(embeddings, place=self.video.path.name),
+                *moved,
+                pa.array([chunk.decoder] * len(chunk.t_ns)),
+                jpegs,
+            ],
+            schema=frames_part_schema(self.encoder.spec.video_dim),
+        )
+
+
+@contextmanager
+def _filled(
+    chunks: Generator[FrameChunk, None, None], *, work: _FrameWork, threads: int
+) -> Iterator[Iterator[pa.RecordBatch]]:
+    """Give the part's batches in order; leaving the block ends whatever is still under way."""
+    on_gpu = work.encoder.spec.device_kind != "cpu"
+    if threads == 1 and not on_gpu:
+        with closing(chunks):
+            yield (
+                work.fill(chunk, embeddings=work.encode(chunk), measured=work.measure(chunk))
+                for chunk in chunks
+            )
+        return
+    with ExitStack() as stack:
+        helpers = stack.enter_context(_pool(threads))
+        # A GPU works on one call at a time: a second thread would only wait for it.
+        encoding = stack.enter_context(_pool(1)) if on_gpu else helpers
+        ahead = stack.enter_context(read_ahead(chunks, depth=_CHUNKS_AHEAD))
+
+        def start(chunk: FrameChunk) -> Callable[[], pa.RecordBatch]:
+            embeddings = encoding.submit(work.encode, chunk)
+            measured = helpers.submit(work.measure, chunk)
+            return lambda: work.fill(
+                chunk, embeddings=embeddings.result(), measured=measured.result()
+            )
+
+        yield in_order(ahead, start=start, ahead=threads)
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(threads, initializer=use_one_torch_thread)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _counted(
+    batches: Iterator[pa.RecordBatch],
     *,
-    t_ns: npt.NDArray[np.int64],
-    matched: npt.NDArray[np.int64],
-    step_ns: int,
-    encoder: FrozenEncoder,
-    motion: bool,
-    schema: pa.Schema,
+    rows: int,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[pa.RecordBatch]:
-    # Where frames are rarer than grid times, neighbouring grid times share one: decoded once.
-    indices, row_of = np.unique(matched, return_inverse=True)
-    first_frame, row = 0, 0
-    last_t_ns, last_grey = None, None
-    # One helper measures the motion while the encoder has the same frames.
-    with ThreadPoolExecutor(max_workers=1) as helper:
-        for frames in video.read(indices, chunk=encoder.spec.batch_size):
-            last_frame = first_frame + len(frames)
-            end = int(np.searchsorted(row_of, last_frame))
-            rows = row_of[row:end] - first_frame
-            times = t_ns[row:end]
-            before = np.array([times[0] if last_t_ns is None else last_t_ns, *times[:-1]])
-            follows = times - before == step_ns
-            moving = helper.submit(
-                _measure_motion, frames, rows, last_grey=last_grey, follows=follows, motion=motion
-            )
-            embeddings = encoder.encode_frames(frames)[rows]
-            jpegs = [
-                encode_thumbnail(frames[i]) if starts else None
-                for i, starts in zip(rows, _starts_second(times, last_t_ns), strict=True)
-            ]
-            columns, last_grey = moving.result()
-            yield pa.record_batch(
-                [
-                    pa.array(times),
-                    pa.array(video.pts_ns[matched[row:end]]),
-                    pa.array(matched[row:end]),
-                    to_embedding_column(embeddings, place=video.path.name),
-                    *columns,
-                    pa.array([video.decoder] * len(rows)),
-                    pa.array(jpegs, pa.binary()),
-                ],
-                schema=schema,
-            )
-            last_t_ns = int(times[-1])
-            first_frame, row = last_frame, end
-            if progress is not None:
-                progress(row, len(t_ns))
-
-
-def _measure_motion(
-    frames: npt.NDArray[np.uint8],
-    rows: npt.NDArray[np.int64],
-    *,
-    last_grey: npt.NDArray[np.float32] | None,
-    follows: npt.NDArray[np.bool_],
-    motion: bool,
-) -> tuple[list[pa.Array], npt.NDArray[np.float32] | None]:
-    """Return dx, dy and peak of each row (n,), and the last row's small grey copy.
-
-    They are null where no frame of one step before exists, and everywhere in pictures too small
-    or where motion is not asked for.
-    """
-    nothing = [pa.nulls(len(rows), pa.float32())] * 3
-    if not motion or frames.shape[1] < GREY_HEIGHT or frames.shape[2] < GREY_WIDTH:
-        return nothing, None
-    greys = small_grey(frames)[rows]
-    if not follows.any():
-        return nothing, greys[-1]
-    before = greys[:1] if last_grey is None else last_grey[None]
-    shifts = image_shifts(np.concatenate([before, greys]))
-    return [pa.array(shifts[:, k], mask=~follows) for k in range(3)], greys[-1]
-
-
-def _starts_second(times: npt.NDArray[np.int64], last_t_ns: int | None) -> npt.NDArray[np.bool_]:
-    seconds = times // NS_PER_S
-    before = np.array([-1 if last_t_ns is None else last_t_ns // NS_PER_S, *seconds[:-1]])
-    starts: npt.NDArray[np.bool_] = seconds != before
-    return starts
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch)
+        if progress is not None:
+            progress(done, rows)

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO
+from typing import IO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from schemas.store import canonical_json
 from schemas.time import NS_PER_MS, NS_PER_S, Interval
 
 __all__ = ["write_imu_part"]
+
+# Some 40 minutes of 50 Hz; a longer take waits on disk.
+_IN_MEMORY: Final = 8 << 20
 
 
 def write_imu_part(
@@ -50,7 +53,7 @@ def write_imu_part(
         block_ns=config.block_s * NS_PER_S,
     )
     # Spilled first: what the runs say of themselves is whole only once they have been read.
-    with tempfile.TemporaryFile() as spill:
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spill:
         if _spill(spill, blocks, counter=counter) == 0:
             raise TakeError(
                 "imu_missing",
@@ -73,7 +76,7 @@ def write_imu_part(
         )
 
 
-def _spill(file: BinaryIO, blocks: Iterator[ResampledBlock], *, counter: SampleCounter) -> int:
+def _spill(file: IO[bytes], blocks: Iterator[ResampledBlock], *, counter: SampleCounter) -> int:
     """Write the blocks as Arrow batches; return how many grid points are valid."""
     valid = 0
     with pa.ipc.new_stream(file, IMU_PART_SCHEMA) as writer:
@@ -83,7 +86,7 @@ def _spill(file: BinaryIO, blocks: Iterator[ResampledBlock], *, counter: SampleC
     return valid
 
 
-def _read_spilled(file: BinaryIO) -> Iterator[pa.RecordBatch]:
+def _read_spilled(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
     with pa.ipc.open_stream(file) as reader:
         yield from reader
 

@@ -5,6 +5,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from pipelines.config import ImuConfig, PrepConfig, VideoConfig
 from pipelines.stores.files import file_sha256
 from schemas.embedding import EmbeddingSpec
@@ -19,6 +22,7 @@ __all__ = [
     "PART_VERSIONS",
     "RAW_IMU_PART_VERSION",
     "TEXT_PART_VERSION",
+    "fingerprinted_bytes",
     "frames_key",
     "imu_key",
     "raw_imu_key",
@@ -30,7 +34,7 @@ __all__ = [
 # Raised by hand when a part's output changes; golden-output tests tell when that is.
 IMU_PART_VERSION: Final = 2
 RAW_IMU_PART_VERSION: Final = 1
-FRAMES_PART_VERSION: Final = 1
+FRAMES_PART_VERSION: Final = 2
 TEXT_PART_VERSION: Final = 1
 PART_VERSIONS: Final = {
     "imu": IMU_PART_VERSION,
@@ -80,6 +84,11 @@ def read_source(root: Path, take_uid: str, relative: str) -> SourceEntry:
     return SourceEntry(take_uid=take_uid, path=relative, size=size, fingerprint=fingerprint)
 
 
+def fingerprinted_bytes(size: int) -> int:
+    """Return how many bytes ``read_source`` reads of a file of ``size`` bytes."""
+    return size if size <= _WHOLE_BYTES else _BLOCKS * _BLOCK_BYTES
+
+
 def _key(kind: str, sources: Sequence[SourceEntry], fields: Mapping[str, Any]) -> str:
     identity = {
         "kind": kind,
@@ -121,9 +130,28 @@ def raw_imu_key(sources: Sequence[SourceEntry], *, config: PrepConfig, take: Tak
 
 
 def frames_key(
-    sources: Sequence[SourceEntry], *, config: PrepConfig, take: Take, encoder: EmbeddingSpec
+    sources: Sequence[SourceEntry],
+    *,
+    config: PrepConfig,
+    take: Take,
+    encoder: EmbeddingSpec,
+    grid: npt.NDArray[np.int64] | None = None,
 ) -> str:
-    """Return the key of a take's frames part; ``sources`` is its video file."""
+    """Return the key of a take's frames part.
+
+    Args:
+        sources: its video files, in order.
+        config: of the run.
+        take: as the catalogue has it.
+        encoder: of the run.
+        grid: (G,) int64, the grid times covered under ``coverage: needed``; None for the whole
+            take, whose part does not depend on segments.
+
+    Raises:
+        ValueError: if ``grid`` is given where the whole take is covered, or missing where not.
+    """
+    if (grid is None) != (config.video.coverage == "all"):
+        raise ValueError(f"coverage {config.video.coverage} must go with its grid times alone")
     video: VideoConfig = config.video
     variant = take.video.variant if take.video is not None else None
     fields = {
@@ -131,6 +159,8 @@ def frames_key(
         "encoder": _encoder_fields(encoder),
         "motion": config.audit.enabled,
     }
+    if grid is not None:
+        fields["grid"] = sha256_hex(grid.astype("<i8").tobytes())
     return _key("frames", sources, fields)
 
 

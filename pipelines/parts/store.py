@@ -4,7 +4,7 @@ A part ends in an empty record batch whose metadata holds a digest of every batc
 presence proves the file complete, its digest proves the bytes; nothing else decides what is done.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -38,8 +38,7 @@ class PartStore:
         if not path.exists():
             return False
         try:
-            for _ in self.read(kind, key):
-                pass
+            self.check(kind, key)
         except StoreDamagedError:
             return False
         return True
@@ -89,6 +88,38 @@ class PartStore:
                 elif dict(custom or {}).get(_DIGEST) != digest.hexdigest().encode():
                     raise StoreDamagedError(f"part must match its digest, delete it [{path}]")
 
+    def read_columns(self, kind: PartKind, key: str, *, names: Sequence[str]) -> pa.Table:
+        """Return some columns of a part, in the order of ``names``.
+
+        The others are not read from disk, so the digest cannot be checked: for parts that were read
+        whole before, or are by the end of the run.
+
+        Raises:
+            StoreDamagedError: if the file is missing, cut short or lacks a column.
+        """
+        path = self.path(kind, key)
+        with _open_part(path, key) as whole:
+            schema = whole.schema
+        lacking = [name for name in names if name not in schema.names]
+        if lacking:
+            raise StoreDamagedError(f"part must have column {lacking[0]} [{path}]")
+        fields = [schema.get_field_index(name) for name in names]
+        options = pa.ipc.IpcReadOptions(included_fields=fields)
+        with _open_part(path, key, options=options) as reader:
+            try:
+                return reader.read_all().select(names)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise StoreDamagedError(f"part must be readable, got {error} [{path}]") from error
+
+    def check(self, kind: PartKind, key: str) -> None:
+        """Read a part to its end for its digest alone.
+
+        Raises:
+            StoreDamagedError: if the file is missing, cut short or altered.
+        """
+        for _ in self.read(kind, key):
+            pass
+
     def read_table(self, kind: PartKind, key: str) -> pa.Table:
         """Return the whole part as a table, its metadata in ``schema.metadata``."""
         batches = list(self.read(kind, key))
@@ -97,9 +128,11 @@ class PartStore:
 
 
 @contextmanager
-def _open_part(path: Path, key: str) -> Iterator[pa.ipc.RecordBatchFileReader]:
+def _open_part(
+    path: Path, key: str, *, options: pa.ipc.IpcReadOptions | None = None
+) -> Iterator[pa.ipc.RecordBatchFileReader]:
     try:
-        with pa.OSFile(str(path)) as source, pa.ipc.open_file(source) as reader:
+        with pa.OSFile(str(path)) as source, pa.ipc.open_file(source, options=options) as reader:
             if (reader.schema.metadata or {}).get(b"key") != key.encode():
                 raise StoreDamagedError(f"part must carry its own key {key} [{path}]")
             if reader.num_record_batches == 0:

@@ -1,14 +1,14 @@
 """What the stages of a run did: seconds, items and bytes, added up as the work is done."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ITEMS", "StageWork", "WorkMeter", "add_work"]
+__all__ = ["ITEMS", "StageWork", "WorkMeter", "add_work", "total_work"]
 
 # What a stage counts. Names with a dot are shares of the stage before it: they run side by side,
 # so that their seconds need not add up to its own.
@@ -91,3 +91,12 @@ def add_work(one: StageWork, other: StageWork) -> StageWork:
         bytes_in=one.bytes_in + other.bytes_in,
         bytes_out=one.bytes_out + other.bytes_out,
     )
+
+
+def total_work(works: Iterable[Mapping[str, StageWork]]) -> dict[str, StageWork]:
+    """Return what each stage did in all of ``works``."""
+    total: dict[str, StageWork] = {}
+    for work in works:
+        for stage, more in work.items():
+            total[stage] = add_work(total.get(stage, StageWork()), more)
+    return total

@@ -1,21 +1,46 @@
-"""The four arrays of a version, grown chunk by chunk: one chunk of rows is in memory at a time."""
+"""The arrays of a version: made at their final shape, then written chunk by chunk by anyone."""
 
+import os
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import zarr
 
-from pipelines.stores.assemble import TakeRows
+from pipelines.config import PrepConfig
 from schemas.embedding import EmbeddingSpec
+from schemas.imu import IMU_CHANNELS, IMU_UNITS
 from schemas.manifest import ArraySpec
 from schemas.modality import MODALITIES
 from schemas.store import ROWS_PER_CHUNK
 
-__all__ = ["VersionArrays", "array_layout"]
+__all__ = [
+    "array_layout",
+    "array_spec",
+    "chunk_rows",
+    "create_arrays",
+    "make_chunk",
+    "write_chunk",
+]
 
 _FILL: Final = {"imu": float("nan"), "video": float("nan"), "text": float("nan"), "valid": False}
+
+Chunk = Mapping[str, npt.NDArray[Any]]
+"""Array name: the values of all its rows."""
+
+
+def array_spec(config: PrepConfig) -> ArraySpec:
+    """Return the spec of the imu windows that ``config`` asks for."""
+    return ArraySpec(
+        channels=IMU_CHANNELS,
+        units=IMU_UNITS,
+        samples=config.segments.length_ns // config.imu.step_ns,
+        rate_hz=config.imu.rate_hz,
+        length_ns=config.segments.length_ns,
+    )
 
 
 def array_layout(
@@ -33,69 +58,75 @@ def array_layout(
     }
 
 
-class VersionArrays:
-    """Writer of a new arrays group: Zarr v3, little-endian, uncompressed, every chunk written."""
+def create_arrays(path: Path, *, spec: ArraySpec, encoder: EmbeddingSpec | None, rows: int) -> None:
+    """Make the group of a version's arrays: Zarr v3, little-endian, uncompressed, no chunk yet."""
+    group = zarr.open_group(path, mode="w-", zarr_format=3)
+    for name, (dtype, row) in array_layout(spec, encoder=encoder).items():
+        group.create_array(
+            name,
+            shape=(rows, *row),
+            chunks=(ROWS_PER_CHUNK, *row),
+            dtype=np.dtype(dtype).newbyteorder("<"),
+            compressors=None,
+            filters=None,
+            fill_value=_FILL[name],
+            attributes=_attributes(spec) if name == "imu" else {},
+            config={"write_empty_chunks": True},
+        )
 
-    def __init__(self, path: Path, *, spec: ArraySpec, encoder: EmbeddingSpec | None) -> None:
-        self._rows = 0
-        self._filled = 0
-        self._buffers: dict[str, Any] = {}
-        self._arrays: dict[str, Any] = {}
-        group = zarr.open_group(path, mode="w-", zarr_format=3)
-        for name, (dtype, row) in array_layout(spec, encoder=encoder).items():
-            self._arrays[name] = group.create_array(
-                name,
-                shape=(0, *row),
-                chunks=(ROWS_PER_CHUNK, *row),
-                dtype=np.dtype(dtype).newbyteorder("<"),
-                compressors=None,
-                filters=None,
-                fill_value=_FILL[name],
-                attributes=_attributes(spec) if name == "imu" else {},
-                config={"write_empty_chunks": True},
-            )
-            self._buffers[name] = np.zeros((ROWS_PER_CHUNK, *row), dtype)
 
-    def write(self, take: TakeRows) -> None:
-        """Append the rows of one take."""
-        low = 0
-        while low < len(take):
-            high = min(len(take), low + ROWS_PER_CHUNK - self._filled)
-            here = slice(self._filled, self._filled + high - low)
-            block = {
-                "imu": take.imu_block(low, high),
-                "video": take.video[low:high],
-                "text": take.text[low:high],
-                "valid": take.valid[low:high],
-            }
-            for name, buffer in self._buffers.items():
-                buffer[here] = block[name]
-            self._filled += high - low
-            low = high
-            if self._filled == ROWS_PER_CHUNK:
-                self._flush()
+def chunk_rows(rows: int) -> list[tuple[int, int]]:
+    """Return the rows ``[low, high)`` of each chunk."""
+    return [(low, min(rows, low + ROWS_PER_CHUNK)) for low in range(0, rows, ROWS_PER_CHUNK)]
 
-    def _flush(self) -> None:
-        if self._filled == 0:
-            return
-        rows = self._rows + self._filled
-        for name, buffer in self._buffers.items():
-            array = self._arrays[name]
-            array.resize((rows, *buffer.shape[1:]))
-            array[self._rows : rows] = buffer[: self._filled]
-        self._rows, self._filled = rows, 0
 
-    def __enter__(self) -> Self:
-        return self
+def make_chunk(layout: Mapping[str, tuple[str, tuple[int, ...]]], *, rows: int) -> Chunk:
+    """Return a whole chunk of every array: zeros, the fill value beyond its last row.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._flush()
+    Args:
+        layout: of the arrays.
+        rows: of the chunk; fewer than a whole chunk in the last one.
+    """
+    chunk = {}
+    for name, (dtype, row) in layout.items():
+        values = np.zeros((ROWS_PER_CHUNK, *row), np.dtype(dtype).newbyteorder("<"))
+        values[rows:] = _FILL[name]
+        chunk[name] = values
+    return chunk
+
+
+def write_chunk(path: Path, chunk: Chunk, *, low: int) -> list[tuple[str, int, str]]:
+    """Write a whole chunk of every array and flush it to disk.
+
+    Args:
+        path: of the group.
+        chunk: as ``make_chunk`` gives it, filled in.
+        low: its first row.
+
+    Returns:
+        File relative to the group, size and SHA-256 of each array's chunk; the digest is of what
+        was written, which is not read back.
+
+    Raises:
+        FileNotFoundError: if there is no such group any more.
+    """
+    written = []
+    number = low // ROWS_PER_CHUNK
+    for name, values in chunk.items():
+        # What Zarr itself would write for an array without codecs, and one copy less.
+        parts = ["c", str(number), *["0"] * (values.ndim - 1)]
+        file = "/".join([name, *parts])
+        folder = path / name
+        for part in parts[:-1]:
+            folder /= part
+            # Not its parents: a version that was given up meanwhile must not come back.
+            folder.mkdir(exist_ok=True)
+        with (path / file).open("wb") as stored:
+            stored.write(values.data)
+            stored.flush()
+            os.fsync(stored.fileno())
+        written.append((file, values.nbytes, sha256(values.data).hexdigest()))
+    return written
 
 
 def _attributes(spec: ArraySpec) -> dict[str, Any]:

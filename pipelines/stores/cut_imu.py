@@ -6,13 +6,14 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from pipelines.imu.sample_counts import COUNT_COLUMNS
 from pipelines.parts.store import PartStore
 from schemas.errors import StoreDamagedError
 from schemas.imu import IMU_CHANNELS
 
-__all__ = ["ImuGrid", "read_imu_grid"]
+__all__ = ["ImuGrid", "cut_windows", "read_imu_grid", "read_imu_values"]
 
 
 # 2 MB of gaps at 250 samples a window.
@@ -55,11 +56,7 @@ class ImuGrid:
 
     def cut(self, first: npt.NDArray[np.int64], *, samples: int) -> npt.NDArray[np.float32]:
         """Return the windows (N, 6, samples) that start at grid points ``first`` (N,)."""
-        if len(first) == 0:
-            return np.zeros((0, len(IMU_CHANNELS), samples), np.float32)
-        views = np.lib.stride_tricks.sliding_window_view(self.values, samples, axis=1)
-        windows: npt.NDArray[np.float32] = views[:, first].transpose(1, 0, 2)
-        return windows
+        return cut_windows(self.values, first, samples=samples)
 
     def longest_gap_ns(
         self, first: npt.NDArray[np.int64], *, samples: int
@@ -76,28 +73,46 @@ class ImuGrid:
         return longest[inverse]
 
 
+def cut_windows(
+    values: npt.NDArray[np.float32], first: npt.NDArray[np.int64], *, samples: int
+) -> npt.NDArray[np.float32]:
+    """Return the windows (N, 6, samples) of ``values`` (6, n) that start at ``first`` (N,)."""
+    if len(first) == 0:
+        return np.zeros((0, len(values), samples), np.float32)
+    views = np.lib.stride_tricks.sliding_window_view(values, samples, axis=1)
+    windows: npt.NDArray[np.float32] = views[:, first].transpose(1, 0, 2)
+    return windows
+
+
+def read_imu_values(parts: PartStore, *, key: str) -> tuple[int, npt.NDArray[np.float32]]:
+    """Return the first instant of an imu part's grid and its values (6, n), nothing else of it.
+
+    Raises:
+        StoreDamagedError: if the part is missing or cut short; its digest is not checked, as
+            whoever measured the recording read it whole.
+    """
+    table = parts.read_columns("imu", key, names=("t_ns", *IMU_CHANNELS))
+    if not len(table):
+        raise StoreDamagedError(
+            f"imu part must hold grid points, got none [{parts.path('imu', key)}]"
+        )
+    return table["t_ns"][0].as_py(), _join_channels(table)
+
+
 def read_imu_grid(parts: PartStore, *, key: str, step_ns: int) -> ImuGrid:
     """Read a take's imu part.
 
     Raises:
         StoreDamagedError: if the part is missing, altered, or no run of grid points.
     """
-    t_ns, values, gap_ns, valid = [], [], [], []
-    counts: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in COUNT_COLUMNS}
-    metadata: dict[bytes, bytes] = {}
-    for batch in parts.read("imu", key):
-        metadata = batch.schema.metadata or metadata
-        t_ns.append(batch.column("t_ns").to_numpy())
-        values.append(np.stack([batch.column(name).to_numpy() for name in IMU_CHANNELS]))
-        gap_ns.append(batch.column("gap_ns").to_numpy())
-        valid.append(batch.column("valid").to_numpy(zero_copy_only=False))
-        for name, column in counts.items():
-            column.append(batch.column(name).to_numpy())
-    if not t_ns:
+    batches = list(parts.read("imu", key))
+    if not sum(len(batch) for batch in batches):
         raise StoreDamagedError(
             f"imu part must hold grid points, got none [{parts.path('imu', key)}]"
         )
-    instants = np.concatenate(t_ns)
+    metadata: dict[bytes, bytes] = batches[0].schema.metadata or {}
+    table = pa.Table.from_batches(batches)
+    instants = table["t_ns"].to_numpy()
     if (np.diff(instants) != step_ns).any():
         raise StoreDamagedError(
             f"imu part must step by {step_ns} ns throughout [{parts.path('imu', key)}]"
@@ -105,13 +120,24 @@ def read_imu_grid(parts: PartStore, *, key: str, step_ns: int) -> ImuGrid:
     return ImuGrid(
         first_ns=int(instants[0]),
         step_ns=step_ns,
-        values=np.concatenate(values, axis=1),
-        gap_ns=np.concatenate(gap_ns),
-        valid=np.concatenate(valid),
-        counts={name: np.concatenate(column) for name, column in counts.items()},
+        values=_join_channels(table),
+        gap_ns=table["gap_ns"].to_numpy(),
+        valid=table["valid"].to_numpy(),
+        counts={name: table[name].to_numpy() for name in COUNT_COLUMNS},
         stream=_text(metadata, "imu_stream"),
         frame=_text(metadata, "imu_frame"),
     )
+
+
+def _join_channels(table: pa.Table) -> npt.NDArray[np.float32]:
+    """Return the channels of a part (6, n), joined one by one: no second copy of the take."""
+    values = np.empty((len(IMU_CHANNELS), len(table)), np.float32)
+    for row, name in zip(values, IMU_CHANNELS, strict=True):
+        at = 0
+        for chunk in table[name].chunks:
+            row[at : at + len(chunk)] = chunk.to_numpy()
+            at += len(chunk)
+    return values
 
 
 def _text(metadata: dict[bytes, bytes], name: str) -> str | None:

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import polars as pl
 
 from pipelines.stores.cut_imu import ImuGrid
-from pipelines.stores.pool_frames import PooledFrames
+from pipelines.stores.frame_counts import FrameCounts
 
 __all__ = ["describe_frames", "describe_imu"]
 
@@ -34,22 +34,22 @@ def describe_imu(grid: ImuGrid | None, *, padded: npt.NDArray[np.int32]) -> pl.D
 
 
 def describe_frames(
-    pooled: PooledFrames, *, expected: npt.NDArray[np.int64], has_part: bool
+    counts: FrameCounts, *, expected: npt.NDArray[np.int64], has_part: bool
 ) -> pl.DataFrame:
     """Return which frames N segments rest on.
 
     Args:
-        pooled: what the segments draw from the frames part.
+        counts: what the segments draw from the frames part.
         expected: (N,) grid frames that lie in each segment.
         has_part: whether there is a part; without one no frame is missing, as none was looked for.
     """
-    missing = expected - pooled.frames
+    missing = expected - counts.frames
     return pl.DataFrame(
         {
-            "frames": pooled.frames,
-            "frame_error_ns": pooled.error_ns,
+            "frames": counts.frames,
+            "frame_error_ns": counts.error_ns,
             "frames_missing": missing if has_part else [None] * len(missing),
-            "decoder": pooled.decoder,
+            "decoder": counts.decoder,
         },
         schema={
             "frames": pl.Int32(),

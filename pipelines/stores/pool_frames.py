@@ -1,30 +1,25 @@
 """One embedding of each segment's grid frames, in one bounded pass over the frames part."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import torch
+from torch.nn.functional import embedding_bag
 
 from pipelines.encoders.base import FramePooler
 from schemas.errors import TakeError
 
-__all__ = ["PooledFrames", "pool_frames", "unit_rows"]
+__all__ = ["pool_frames", "unit_rows"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PooledFrames:
-    """What N segments draw from a take's frames."""
-
-    video: npt.NDArray[np.float16]
-    """(N, Dv) unit norm; zeros where a segment has no frame."""
-    frames: npt.NDArray[np.int64]
-    """(N,) grid frames averaged."""
-    error_ns: npt.NDArray[np.int64]
-    """(N,) furthest of them from its grid time; 0 where there is none."""
-    decoder: tuple[str | None, ...]
-    """(N,) who decoded them, both names where PyAV took over in the middle."""
+# A finite float16 is a whole number of 2^-24, below 2^40 of them. A float64 holds every whole
+# number up to 2^53: a sum of this many is exact, in whatever order and by whatever partial sums.
+_EXACT_FRAMES: Final = 1 << 13
+# Frames taken in before windows are pooled: 2 MB in float64 at 512 values a frame.
+_FRAMES_AT_ONCE: Final = 512
+_COLUMNS: Final = ["t_ns", "embedding"]
 
 
 def pool_frames(
@@ -34,11 +29,11 @@ def pool_frames(
     end_ns: npt.NDArray[np.int64],
     dim: int,
     pooler: FramePooler | None = None,
-) -> PooledFrames:
+) -> npt.NDArray[np.float16]:
     """Pool the raw embeddings of the frames in each ``[start_ns, end_ns)``, then normalise.
 
-    Every segment is pooled on its own, by default as a mean in float64 and in time order: its bits
-    depend on its own frames alone. Only the frames that some unfinished segment may still need are
+    By default the mean, in float64, whose sums of float16 are exact: the bits depend on a
+    segment's own frames alone. Only the frames that some unfinished segment may still need are
     held.
 
     Args:
@@ -46,61 +41,105 @@ def pool_frames(
         start_ns: (N,) ascending.
         end_ns: (N,) ascending.
         dim: Dv.
-        pooler: instead of the mean.
+        pooler: instead of the mean; called once a window.
+
+    Returns:
+        (N, Dv) unit norm; zeros where a segment has no frame.
+
+    Raises:
+        TakeError: as ``unit_rows``.
     """
     count = len(start_ns)
     video = np.zeros((count, dim), np.float64)
-    frames = np.zeros(count, np.int64)
-    error_ns = np.zeros(count, np.int64)
+    found = np.zeros(count, np.bool_)
     t_ns = np.zeros(0, np.int64)
-    late_ns = np.zeros(0, np.int64)
     rows = np.zeros((0, dim), np.float16)
-    decoder: list[str | None] = [None] * count
-    names = np.zeros(0, np.str_)
-    done = 0
-    pool = pooler if pooler is not None else _mean
+    fresh: list[pa.RecordBatch] = []
+    done, held = 0, 0
 
     def finish(until: int) -> None:
-        lows = np.searchsorted(t_ns, start_ns[done:until], side="left").tolist()
-        highs = np.searchsorted(t_ns, end_ns[done:until], side="left").tolist()
-        for i, low, high in zip(range(done, until), lows, highs, strict=True):
-            if low < high:
-                frames[i] = high - low
-                error_ns[i] = late_ns[low:high].max()
-                decoder[i] = "+".join(np.unique(names[low:high]).tolist())
-                # Several sentences on one window are neighbours here; a pooler may cost much.
-                again = i and start_ns[i] == start_ns[i - 1] and end_ns[i] == end_ns[i - 1]
-                video[i] = video[i - 1] if again else pool(rows[low:high])
+        low = np.searchsorted(t_ns, start_ns[done:until], side="left")
+        high = np.searchsorted(t_ns, end_ns[done:until], side="left")
+        some = high > low
+        # Several sentences often share one window.
+        bounds, again = np.unique(
+            np.stack([low[some], high[some]], axis=1), axis=0, return_inverse=True
+        )
+        pooled = _means(rows, bounds) if pooler is None else _apply(pooler, rows, bounds)
+        found[done:until] = some
+        video[done:until][some] = pooled[again.reshape(-1)]
 
     for batch in batches:
-        grid = batch.column("t_ns").to_numpy()
-        if len(grid) == 0:
+        fresh.append(batch.select(_COLUMNS))
+        held += len(batch)
+        if held < _FRAMES_AT_ONCE:
             continue
-        t_ns = np.concatenate([t_ns, grid])
-        late_ns = np.concatenate([late_ns, np.abs(batch.column("pts_ns").to_numpy() - grid)])
-        names = np.concatenate([names, np.array(batch.column("decoder").to_pylist(), np.str_)])
-        flat = batch.column("embedding").flatten().to_numpy()
-        rows = np.concatenate([rows, flat.reshape(-1, dim)])
+        t_ns, rows = _joined(t_ns, rows, fresh)
+        fresh, held = [], 0
         # A later frame can still fall into any segment that ends after this one.
-        until = int(np.searchsorted(end_ns, grid[-1], side="right"))
+        until = int(np.searchsorted(end_ns, t_ns[-1], side="right"))
         finish(until)
         done = until
-        needed_from = start_ns[done] if done < count else grid[-1] + 1
+        needed_from = start_ns[done] if done < count else t_ns[-1] + 1
         drop = int(np.searchsorted(t_ns, needed_from, side="left"))
-        t_ns, late_ns = t_ns[drop:], late_ns[drop:]
-        names, rows = names[drop:], rows[drop:]
+        # Copied, so that what is dropped is freed.
+        t_ns, rows = t_ns[drop:].copy(), rows[drop:].copy()
+    t_ns, rows = _joined(t_ns, rows, fresh)
     finish(count)
-    return PooledFrames(
-        video=unit_rows(video, present=frames > 0),
-        frames=frames,
-        error_ns=error_ns,
-        decoder=tuple(decoder),
+    return unit_rows(video, present=found)
+
+
+def _joined(
+    t_ns: npt.NDArray[np.int64], rows: npt.NDArray[np.float16], fresh: list[pa.RecordBatch]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float16]]:
+    if not fresh:
+        return t_ns, rows
+    table = pa.Table.from_batches(fresh)
+    flat = table["embedding"].combine_chunks().flatten().to_numpy()
+    frames = flat.reshape(len(table), rows.shape[1])
+    return np.concatenate([t_ns, table["t_ns"].to_numpy()]), np.concatenate([rows, frames])
+
+
+def _means(rows: npt.NDArray[np.float16], bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the mean of each ``rows[low:high]``, (U, D), of bounds (U, 2), none of them empty.
+
+    Frames are summed once between neighbouring bounds; a window is the sum of its pieces.
+    """
+    if len(bounds) == 0:
+        return np.zeros((0, rows.shape[1]))
+    lengths = bounds[:, 1] - bounds[:, 0]
+    first, end = int(bounds.min()), int(bounds.max())
+    values = torch.from_numpy(rows[first:end]).double()
+    if lengths.max() <= _EXACT_FRAMES:
+        edges = np.unique(bounds)
+        values = _sums(values, low=edges[:-1] - first, high=edges[1:] - first)
+        low, high = np.searchsorted(edges, bounds[:, 0]), np.searchsorted(edges, bounds[:, 1])
+    else:
+        low, high = bounds[:, 0] - first, bounds[:, 1] - first
+    means: npt.NDArray[np.float64] = _sums(values, low=low, high=high).numpy() / lengths[:, None]
+    return means
+
+
+def _sums(
+    values: torch.Tensor, *, low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]
+) -> torch.Tensor:
+    """Return the sum of each ``values[low:high]``, added up in their order."""
+    lengths = high - low
+    offsets = np.cumsum(lengths) - lengths
+    indices = np.arange(lengths.sum()) + np.repeat(low - offsets, lengths)
+    sums: torch.Tensor = embedding_bag(
+        torch.from_numpy(indices), values, torch.from_numpy(offsets), mode="sum"
     )
+    return sums
 
 
-def _mean(frames: npt.NDArray[np.float16]) -> npt.NDArray[np.float64]:
-    mean: npt.NDArray[np.float64] = frames.sum(axis=0, dtype=np.float64) / len(frames)
-    return mean
+def _apply(
+    pooler: FramePooler, rows: npt.NDArray[np.float16], bounds: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    pooled = np.zeros((len(bounds), rows.shape[1]), np.float64)
+    for i, (low, high) in enumerate(bounds.tolist()):
+        pooled[i] = pooler(rows[low:high])
+    return pooled
 
 
 def unit_rows(

@@ -1,9 +1,14 @@
-"""Write a version: stream rows into a hidden folder, seal it, and let it appear in one rename."""
+"""Write a version into a hidden folder, seal it, and let it appear in one rename.
+
+First batches of takes decide on their rows; these make up the segment table, which fixes the place
+of every row. Then every chunk of the arrays is written on its own. Both are jobs of plain data that
+any worker may do in any order.
+"""
 
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,19 +19,21 @@ import pyarrow as pa
 
 from pipelines.config import PrepConfig
 from pipelines.parts.keys import PART_VERSIONS
-from pipelines.stores.arrays import VersionArrays
-from pipelines.stores.assemble import TakeRows
+from pipelines.profile.work import WorkMeter
+from pipelines.stores.arrays import array_spec, create_arrays
 from pipelines.stores.files import file_sha256, write_atomic
 from pipelines.stores.masks import write_mask
+from pipelines.stores.prepared_takes import PreparedTake
 from pipelines.stores.quality_summary import summarise_quality
 from pipelines.stores.refs import write_tag
 from pipelines.stores.sealed import find_digest_problems, seal_run_record
 from pipelines.stores.tables import SegmentWriter, write_quarantine
 from pipelines.stores.tally import VersionTally
+from pipelines.stores.task_map import TaskMap, run_here
+from pipelines.stores.version_jobs import JOB_ROWS, Progress, VersionJobs
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import PrimusError, StoreDamagedError
-from schemas.imu import IMU_CHANNELS, IMU_UNITS
-from schemas.manifest import ArraySpec, Counts, Manifest, ObjectEntry, RunRecord, SourceEntry
+from schemas.manifest import Counts, Manifest, ObjectEntry, RunRecord, SourceEntry
 from schemas.mask import MaskRecord, MaskSpec
 from schemas.store import (
     ARRAYS,
@@ -62,7 +69,7 @@ class PublishedVersion:
 def publish_version(
     store: Path,
     *,
-    rows: Iterable[TakeRows],
+    takes: Iterable[PreparedTake],
     config: PrepConfig,
     encoder: EmbeddingSpec | None,
     sources: Sequence[SourceEntry],
@@ -71,18 +78,22 @@ def publish_version(
     ignored: Mapping[str, int] | None = None,
     tag: str | None = None,
     masks: Sequence[MaskSpec] = (),
-    progress: Callable[[int], None] | None = None,
+    run_tasks: TaskMap = run_here,
+    job_rows: int = JOB_ROWS,
+    meter: WorkMeter | None = None,
+    progress: Progress | None = None,
 ) -> PublishedVersion:
-    """Write the version that ``rows`` make up, then its tag, then its masks.
+    """Write the version that the segments of ``takes`` make up, then its tag, then its masks.
 
-    Memory is bounded by one chunk of rows and the take at hand. Everything is written and hashed
-    in a folder of another name and appears by one rename, manifest included; a run killed before
-    leaves no version. Equal identity means equal bytes: a version that is there and verifies is
-    kept as it is, a damaged one is replaced.
+    Memory is bounded by a batch's rows here and by two chunks and a take in each job. Everything is
+    written and hashed in a folder of another name and appears by one rename, manifest included; a
+    run killed before leaves no version. Equal identity means equal bytes, whoever does the jobs
+    and however many there are: a version that is there and verifies is kept as it is, a damaged one
+    is replaced.
 
     Args:
         store: folder of the store, made if absent.
-        rows: takes in ascending take_uid.
+        takes: in ascending take_uid.
         config: of the run; its identity goes into the manifest.
         encoder: that made the embeddings; None for a version of IMU alone.
         sources: files of the takes that were prepared, in any order.
@@ -91,26 +102,36 @@ def publish_version(
         ignored: annotations not used, by reason.
         tag: to set to the version; None sets none.
         masks: to publish with it.
-        progress: called with the rows written so far.
+        run_tasks: who does the jobs; its workers must see ``store`` and the parts.
+        job_rows: rows of a job, about.
+        meter: told what ``assemble``, ``arrays`` and ``seal`` did, over all workers.
+        progress: told of every job that ends.
 
     Raises:
         PrimusError: if not one segment is stored; nothing is published.
         UsageError: if a mask's name is taken by another recipe.
     """
     began = perf_counter()
-    arrays = ArraySpec(
-        channels=IMU_CHANNELS,
-        units=IMU_UNITS,
-        samples=config.segments.length_ns // config.imu.step_ns,
-        rate_hz=config.imu.rate_hz,
-        length_ns=config.segments.length_ns,
+    arrays = array_spec(config)
+    meter = meter if meter is not None else WorkMeter()
+    jobs = VersionJobs(
+        config=config,
+        encoder=encoder,
+        spec=arrays,
+        run_tasks=run_tasks,
+        rows=job_rows,
+        meter=meter,
+        progress=progress,
     )
-    folder = store / "versions" / f".tmp-{uuid4().hex}"
-    folder.mkdir(parents=True)
+    hidden = store / "versions" / f".tmp-{uuid4().hex}"
+    folder, scratch = hidden / "version", hidden / "scratch"
     try:
-        counts = _write_rows(
-            folder, rows=rows, arrays=arrays, encoder=encoder, progress=progress
-        ).finish(
+        folder.mkdir(parents=True)
+        scratch.mkdir()
+        tally = VersionTally(max_tokens=encoder.max_tokens if encoder is not None else None)
+        with SegmentWriter(folder / SEGMENTS) as table:
+            placed = jobs.assemble(takes, scratch=scratch, tally=tally, table=table)
+        counts = tally.finish(
             quarantine=quarantine,
             ignored=ignored or {},
             may_share=config.splits.kind == "official",
@@ -126,6 +147,11 @@ def publish_version(
                 f"{hint}"
             )
         write_quarantine(folder / QUARANTINE, quarantine)
+        create_arrays(folder / ARRAYS, spec=arrays, encoder=encoder, rows=counts.stored)
+        chunks = jobs.write_arrays(folder / ARRAYS, placed=placed)
+        with meter.timed("seal"):
+            objects = _seal(folder, sealed=chunks)
+        meter.add("seal", items=len(objects) - len(chunks))
         manifest = Manifest(
             dataset=config.dataset.name,
             config=config.identity(),
@@ -135,7 +161,7 @@ def publish_version(
             imu=arrays,
             counts=counts,
             quality=summarise_quality(folder / SEGMENTS),
-            objects=_seal(folder),
+            objects=objects,
         )
         identity = manifest.model_dump(mode="json")
         data = canonical_json(identity)
@@ -154,55 +180,33 @@ def publish_version(
         write_atomic(folder / MANIFEST, data)
         reused = _let_appear(folder, store=store, version=version)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(hidden, ignore_errors=True)
     if tag is not None:
         write_tag(store, tag, version=version)
     records = tuple(write_mask(store, version, spec=spec) for spec in masks)
     return PublishedVersion(version=version, manifest=manifest, reused=reused, masks=records)
 
 
-def _write_rows(
-    folder: Path,
-    *,
-    rows: Iterable[TakeRows],
-    arrays: ArraySpec,
-    encoder: EmbeddingSpec | None,
-    progress: Callable[[int], None] | None,
-) -> VersionTally:
-    tally = VersionTally(max_tokens=encoder.max_tokens if encoder is not None else None)
-    before = ""
-    with (
-        VersionArrays(folder / ARRAYS, spec=arrays, encoder=encoder) as zarrs,
-        SegmentWriter(folder / SEGMENTS) as table,
-    ):
-        for take in rows:
-            tally.add(take)
-            if len(take) == 0:
-                continue
-            take_uid = take.table["take_uid"][0].as_py()
-            if take_uid <= before:
-                raise ValueError(f"takes must come in ascending take_uid, got {take_uid} late")
-            before = take_uid
-            table.write(take.table)
-            zarrs.write(take)
-            if progress is not None:
-                progress(tally.stored)
-    return tally
+def _seal(folder: Path, *, sealed: Sequence[ObjectEntry]) -> tuple[ObjectEntry, ...]:
+    """Return every file's size and digest, sorted by path; those not ``sealed`` are flushed.
 
-
-def _seal(folder: Path) -> tuple[ObjectEntry, ...]:
-    """Flush every file to disk and return its size and digest, sorted by path."""
+    Raises:
+        StoreDamagedError: if a sealed file is not there in its size.
+    """
+    known = {entry.path: entry for entry in sealed}
     entries = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        entries.append(
-            ObjectEntry(
-                path=path.relative_to(folder).as_posix(),
-                size=path.stat().st_size,
-                sha256=file_sha256(path),
-            )
-        )
+        name, size = path.relative_to(folder).as_posix(), path.stat().st_size
+        entry = known.pop(name, None)
+        if entry is None:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            entry = ObjectEntry(path=name, size=size, sha256=file_sha256(path))
+        elif entry.size != size:
+            raise StoreDamagedError(f"{name} must stay at {entry.size} bytes, got {size}")
+        entries.append(entry)
+    if known:
+        raise StoreDamagedError(f"every chunk must be there, got no {min(known)}")
     return tuple(sorted(entries, key=lambda entry: entry.path))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +15,7 @@ from pipelines.stores.cut_imu import ImuGrid
 from schemas.imu import IMU_CHANNELS, TriadSamples
 from schemas.time import NS_PER_S, Interval
 
-__all__ = ["ImuWindows", "RawImu", "resample_raw_windows"]
-
-
-class ImuWindows(Protocol):
-    """Where the IMU windows of a take come from."""
-
-    def cut(self, first: npt.NDArray[np.int64], *, samples: int) -> npt.NDArray[np.float32]:
-        """Return the windows (N, 6, samples) that start at grid points ``first`` (N,)."""
-        ...
+__all__ = ["RawImu", "resample_raw_windows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

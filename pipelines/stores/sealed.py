@@ -1,11 +1,12 @@
 """A version's own seals: the id of its manifest, the digests in it, the run record's digest."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipelines.stores.files import file_sha256
+from pipelines.stores.files import files_sha256
 from schemas.errors import NewerFormatError, Problem, StoreDamagedError, StoreNotFoundError
 from schemas.manifest import Manifest, RunRecord
 from schemas.store import (
@@ -76,8 +77,15 @@ def seal_run_record(record: RunRecord) -> RunRecord:
     return record.model_copy(update={"sha256": sha256_hex(canonical_json(body))})
 
 
-def find_digest_problems(store: Path, version: str) -> list[Problem]:
+def find_digest_problems(
+    store: Path, version: str, *, progress: Callable[[int, int], None] | None = None
+) -> list[Problem]:
     """Return what is missing, altered or extra in a version's folder; reads every byte of it.
+
+    Args:
+        store: folder of the store.
+        version: id of the version.
+        progress: told how many bytes are checked, and of how many.
 
     Raises:
         NewerFormatError: if a newer format wrote it.
@@ -90,16 +98,25 @@ def find_digest_problems(store: Path, version: str) -> list[Problem]:
         return [Problem(MANIFEST, str(error), "altered")]
     folder = store / version_path(version)
     problems: list[Problem] = []
+    whole = [e for e in manifest.objects if _size(folder / e.path) == e.size]
+    digests: dict[str, str] = {}
+    done, total = 0, sum(entry.size for entry in whole)
+    hashed = files_sha256([folder / entry.path for entry in whole])
+    for entry, digest in zip(whole, hashed, strict=True):
+        digests[entry.path] = digest
+        done += entry.size
+        if progress is not None:
+            progress(done, total)
     for entry in manifest.objects:
         path = folder / entry.path
         if not path.is_file():
             problems.append(Problem(entry.path, "must be there", "missing"))
-        elif path.stat().st_size != entry.size:
+        elif entry.path not in digests:
             size = path.stat().st_size
             problems.append(
                 Problem(entry.path, f"must have {entry.size} bytes, got {size}", "altered")
             )
-        elif file_sha256(path) != entry.sha256:
+        elif digests[entry.path] != entry.sha256:
             problems.append(
                 Problem(entry.path, "must match the SHA-256 in the manifest", "altered")
             )
@@ -120,3 +137,7 @@ def find_digest_problems(store: Path, version: str) -> list[Problem]:
         for extra in sorted(found - known)
     ]
     return problems
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None

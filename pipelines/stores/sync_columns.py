@@ -1,5 +1,7 @@
 """What the sync audit says of a take's segments, and how far their IMU windows are moved."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -9,6 +11,18 @@ from pipelines.config import AuditConfig
 from schemas.time import NS_PER_MS
 
 __all__ = ["correction_ns", "describe_sync"]
+
+_COLUMNS: Final = {
+    "take_lag_ns": pl.Int64(),
+    "take_lag_r2": pl.Float64(),
+    "take_lag_confidence": pl.Float64(),
+    "take_lag_drift_ns": pl.Int64(),
+    "segment_lag_ns": pl.Int64(),
+    "segment_lag_r2": pl.Float64(),
+    "segment_lag_confidence": pl.Float64(),
+    "sync_suspect": pl.Boolean(),
+    "imu_correction_ns": pl.Int64(),
+}
 
 
 def correction_ns(audit: SyncAudit | None, *, config: AuditConfig, step_ns: int) -> int:
@@ -39,32 +53,34 @@ def describe_sync(
     """
     count = len(mid_ns)
     moved_ns = correction_ns(audit, config=config, step_ns=step_ns) if config.enabled else None
-    columns = {
-        "take_lag_ns": pl.Series([None] * count, dtype=pl.Int64),
-        "take_lag_r2": pl.Series([None] * count, dtype=pl.Float64),
-        "take_lag_confidence": pl.Series([None] * count, dtype=pl.Float64),
-        "take_lag_drift_ns": pl.Series([None] * count, dtype=pl.Int64),
-        "segment_lag_ns": pl.Series([None] * count, dtype=pl.Int64),
-        "segment_lag_r2": pl.Series([None] * count, dtype=pl.Float64),
-        "segment_lag_confidence": pl.Series([None] * count, dtype=pl.Float64),
-        "sync_suspect": pl.Series([None] * count, dtype=pl.Boolean),
-        "imu_correction_ns": pl.Series([moved_ns] * count, dtype=pl.Int64),
-    }
-    if audit is None:
-        return pl.DataFrame(columns)
-    local = audit.around(mid_ns)
-    told = pl.Series(local.told)
-    suspect = None if audit.lag_ns is None else abs(audit.lag_ns) > config.suspect_ms * NS_PER_MS
-    of_take = {
-        "take_lag_ns": audit.lag_ns,
-        "take_lag_r2": audit.r2,
-        "take_lag_confidence": audit.confidence,
-        "take_lag_drift_ns": audit.drift_ns,
-        "sync_suspect": suspect,
-    }
-    return pl.DataFrame(columns).with_columns(
-        *(pl.lit(value, dtype=columns[name].dtype).alias(name) for name, value in of_take.items()),
-        pl.when(told).then(pl.Series(local.lag_ns)).alias("segment_lag_ns"),
-        pl.Series("segment_lag_r2", local.r2.astype(np.float64)).fill_nan(None),
-        pl.Series("segment_lag_confidence", local.confidence.astype(np.float64)).fill_nan(None),
+    whole: dict[str, int | float | bool | None] = {"imu_correction_ns": moved_ns}
+    local: dict[str, pl.Series] = {}
+    if audit is not None:
+        suspect = (
+            None if audit.lag_ns is None else abs(audit.lag_ns) > config.suspect_ms * NS_PER_MS
+        )
+        whole |= {
+            "take_lag_ns": audit.lag_ns,
+            "take_lag_r2": audit.r2,
+            "take_lag_confidence": audit.confidence,
+            "take_lag_drift_ns": audit.drift_ns,
+            "sync_suspect": suspect,
+        }
+        around = audit.around(mid_ns)
+        lag_ns = pl.Series(around.lag_ns)
+        local = {
+            "segment_lag_ns": lag_ns.set(pl.Series(~around.told), None),
+            "segment_lag_r2": pl.Series(around.r2.astype(np.float64)).fill_nan(None),
+            "segment_lag_confidence": pl.Series(around.confidence.astype(np.float64)).fill_nan(
+                None
+            ),
+        }
+    return pl.DataFrame(
+        {
+            name: local[name]
+            if name in local
+            else pl.Series([whole.get(name)] * count, dtype=dtype)
+            for name, dtype in _COLUMNS.items()
+        },
+        schema=_COLUMNS,
     )

@@ -13,7 +13,7 @@ from pipelines.stores.files import write_atomic
 from schemas.store import canonical_json, sha256_hex
 from schemas.time import NS_PER_MS
 
-__all__ = ["SYNC_RECORD_VERSION", "find_sync_audit", "sync_record_path"]
+__all__ = ["SYNC_RECORD_VERSION", "find_sync_audit", "sync_record_path", "write_sync_record"]
 
 SYNC_RECORD_VERSION: Final = 3
 """Raised by hand when the measurement changes; older records are then passed over."""
@@ -60,9 +60,14 @@ def find_sync_audit(
         max_lag_ns=config.max_lag_ms * NS_PER_MS,
         window_s=config.window_s,
     )
+    write_sync_record(path, audit)
+    return audit
+
+
+def write_sync_record(path: Path, audit: SyncAudit) -> None:
+    """Remember an audit at ``path``, with its digest."""
     body = asdict(audit)
     write_atomic(path, canonical_json({"audit": body, "sha256": sha256_hex(canonical_json(body))}))
-    return audit
 
 
 def _read(path: Path) -> SyncAudit | None:

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.segments.splits import find_shared_participants
-from pipelines.stores.assemble import TakeRows
 from schemas.errors import PrimusError
 from schemas.manifest import Counts
 
@@ -35,20 +34,24 @@ class VersionTally:
         # Takes of unknown people, each a participant of its own.
         self.strangers: Counter[str] = Counter()
 
-    def add(self, rows: TakeRows) -> None:
-        """Count one take."""
-        self.planned += rows.planned
-        self.stored += len(rows)
-        self.takes += len(rows) > 0
-        self.dropped.update(rows.drops)
+    def add(self, *, rows: int, planned: int, drops: Mapping[str, int]) -> None:
+        """Count one take's segments: stored rows, planned ones, and dropped ones by reason."""
+        self.planned += planned
+        self.stored += rows
+        self.takes += rows > 0
+        self.dropped.update(drops)
+
+    def add_rows(self, table: pa.Table) -> None:
+        """Count what stands in the rows of whole takes, none of them given twice."""
         if self._max_tokens is not None:
-            longer = pc.sum(pc.greater(rows.table["tokens"], self._max_tokens)).as_py()
+            longer = pc.sum(pc.greater(table["tokens"], self._max_tokens)).as_py()
             self.long_sentences += longer or 0
         for name, counter in (("split", self.splits), ("label", self.labels)):
-            for entry in pc.value_counts(rows.table[name]).to_pylist():
+            for entry in pc.value_counts(table[name]).to_pylist():
                 if entry["values"] is not None:
                     counter[entry["values"]] += entry["counts"]
-        for entry in rows.table.select(["participant", "split"]).slice(0, 1).to_pylist():
+        people = table.group_by(["take_uid", "participant", "split"]).aggregate([])
+        for entry in people.to_pylist():
             self.pairs.add((entry["participant"], entry["split"]))
             if entry["participant"] is None and entry["split"] is not None:
                 self.strangers[entry["split"]] += 1

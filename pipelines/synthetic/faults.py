@@ -142,7 +142,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
         "video_stream_missing",
         "the mp4 holds sound alone",
     ),
-    *_everywhere(_CLIPS, "video_av1", "survives", "decoder", "the picture is AV1: decord cannot"),
+    *_everywhere(_CLIPS, "video_av1", "survives", "decoder", "the picture is AV1"),
     *_everywhere(
         ("ego4d", "gopro", "folder"),
         "video_variable_rate",

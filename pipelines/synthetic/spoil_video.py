@@ -11,8 +11,6 @@ those frames, and writes::
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -22,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.synthetic.faults import KEPT_BYTES
+from pipelines.synthetic.svt_av1 import tamed_svt
 from pipelines.synthetic.truth import Scene
 from pipelines.synthetic.video_writer import FrameTimes, regular_times, write_video
 
@@ -84,7 +83,7 @@ def write_spoiled_video(
         write_sound(path, seconds=len(times) * float(times.time_base))
     elif fault == "video_av1":
         options = {"preset": "10", "crf": "35", "svtav1-params": "lp=1"}
-        with _quiet_svt():
+        with tamed_svt():
             write_video(
                 path,
                 scene=scene,
@@ -115,17 +114,3 @@ def write_sound(path: Path, *, seconds: float) -> None:
             frame.pts = first
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-
-
-@contextmanager
-def _quiet_svt() -> Iterator[None]:
-    # The AV1 encoder writes its settings to stderr unless told otherwise; 1 keeps errors alone.
-    before = os.environ.get("SVT_LOG")
-    os.environ["SVT_LOG"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SVT_LOG"]
-        else:
-            os.environ["SVT_LOG"] = before

@@ -71,15 +71,22 @@ class ChapteredReader:
         return len(self.pts_ns)
 
     def read(
-        self, indices: npt.NDArray[np.int64], *, chunk: int = 32
+        self,
+        indices: npt.NDArray[np.int64],
+        *,
+        chunk: int = 32,
+        short_side: int | None = None,
+        threads: int = 1,
     ) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield the frames at ``indices`` as RGB (n, H, W, 3), n at most ``chunk``.
+        """Yield the frames at ``indices`` as RGB (n, h, w, 3), n at most ``chunk``.
 
         Frames of two files never share a chunk.
 
         Args:
             indices: (N,) int64, strictly increasing places in the whole recording.
             chunk: frames held in memory at once.
+            short_side: as for ``VideoReader.read``.
+            threads: the same.
 
         Raises:
             ValueError: if the indices do not increase or lie outside the recording.
@@ -94,29 +101,35 @@ class ChapteredReader:
         first = 0
         for reader in self._readers:
             here = indices[(indices >= first) & (indices < first + len(reader))]
-            for frames in reader.read(here - first, chunk=chunk):
+            for frames in reader.read(
+                here - first, chunk=chunk, short_side=short_side, threads=threads
+            ):
                 self.decoder = reader.decoder
                 yield frames
             first += len(reader)
 
 
 def open_chapters(
-    paths: Sequence[Path], *, decoder: Literal["auto", "decord", "pyav"]
+    paths: Sequence[Path],
+    *,
+    decoder: Literal["auto", "decord", "pyav"],
+    hardware: Literal["auto", "none"] = "none",
 ) -> VideoReader | ChapteredReader:
     """Open a recording of one file or more and read its frames' times.
 
     Args:
         paths: files, in order; at least one.
         decoder: as for ``open_video``.
+        hardware: the same.
 
     Raises:
         TakeError: as ``open_video`` and ``probe_chapters``; ``video_chapters_overlap`` if a file
             holds frames past the end that its header declares.
     """
     if len(paths) == 1:
-        return open_video(paths[0], decoder=decoder)
+        return open_video(paths[0], decoder=decoder, hardware=hardware)
     chapters = probe_chapters(paths)
-    readers = tuple(open_video(path, decoder=decoder) for path in paths)
+    readers = tuple(open_video(path, decoder=decoder, hardware=hardware) for path in paths)
     for chapter, reader in zip(chapters[:-1], readers[:-1], strict=True):
         if int(reader.pts_ns[-1]) >= chapter.probe.duration_ns:
             raise TakeError(

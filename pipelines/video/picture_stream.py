@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -27,8 +28,14 @@ _STEADY_SHARE: Final = 0.05
 
 
 @contextmanager
-def open_picture(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_picture(
+    path: Path, *, accelerator: HWAccel | None = None
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and its first video stream that is no cover picture.
+
+    Args:
+        path: file.
+        accelerator: of a decoder that is no processor.
 
     Raises:
         TakeError: ``video_unreadable`` if the file is absent, empty or no video;
@@ -36,7 +43,7 @@ def open_picture(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             ``video_undecodable`` if the picture's codec is unknown.
     """
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), hwaccel=accelerator)
     except (FFmpegError, OSError) as error:
         raise _unreadable(path, error) from error
     with container:

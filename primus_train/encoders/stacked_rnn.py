@@ -42,6 +42,14 @@ class Embeddings:
         value: Tensor = getattr(self, representation)
         return value
 
+    def float(self) -> "Embeddings":
+        """Return the same in float32."""
+        return Embeddings(
+            backbone=self.backbone.float(),
+            unimodal=self.unimodal.float(),
+            multimodal=self.multimodal.float(),
+        )
+
 
 class _Block(nn.Module):
     """A dilated convolution without bias, then a pooling layer, over time."""

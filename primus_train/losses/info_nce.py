@@ -3,15 +3,20 @@
 The printed formulas lack the ``-log``; it is meant, as in van den Oord et al. 2018.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
-__all__ = ["Direction", "info_nce"]
+__all__ = ["Direction", "info_nce", "info_nce_of_unit"]
 
 Direction = Literal["one_way", "symmetric"]
+
+_NEVER: Final = -1e30
+"""Logit of a key that is left out: its weight is exactly 0, and unlike -inf it leaves no NaN."""
+_IGNORED: Final = -100
+"""Target of a query that is left out, as torch's cross-entropy has it."""
 
 
 def info_nce(
@@ -35,14 +40,40 @@ def info_nce(
     Returns:
         A scalar; 0 (with zero gradients) where the mask keeps no row.
     """
-    if mask is not None:
-        query, keys = query[mask], keys[mask]
+    return info_nce_of_unit(
+        F.normalize(query, dim=1),
+        F.normalize(keys, dim=1),
+        temperature=temperature,
+        mask=mask,
+        direction=direction,
+    )
+
+
+def info_nce_of_unit(
+    query: Tensor,
+    keys: Tensor,
+    *,
+    temperature: Tensor | float,
+    mask: Tensor | None = None,
+    direction: Direction = "one_way",
+) -> Tensor:
+    """Return `info_nce` of rows that are of unit norm already (or zero).
+
+    Masked rows take part in the arithmetic with weight zero, so shapes do not depend on the mask
+    and the device is never asked how many rows it keeps.
+    """
     if len(query) == 0:
         return query.sum() + keys.sum()
-    cosine = F.normalize(query, dim=1) @ F.normalize(keys, dim=1).T
-    logits = cosine / temperature
-    positive = torch.arange(len(query), device=query.device)
-    loss = F.cross_entropy(logits, positive)
+    logits = (query @ keys.T) / temperature
+    target = torch.arange(len(query), device=query.device)
+    if mask is None:
+        loss = F.cross_entropy(logits, target)
+        if direction == "symmetric":
+            loss = loss + F.cross_entropy(logits.T, target)
+        return loss
+    target = torch.where(mask, target, _IGNORED)
+    kept = mask.sum().clamp(min=1)
+    loss = F.cross_entropy(logits.masked_fill(~mask, _NEVER), target, reduction="sum")
     if direction == "symmetric":
-        loss = loss + F.cross_entropy(logits.T, positive)
-    return loss
+        loss = loss + F.cross_entropy(logits.T.masked_fill(~mask, _NEVER), target, reduction="sum")
+    return loss / kept

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from primus_train.bank import Bank
 from primus_train.config import FitConfig
 from primus_train.data.triplets import Batch
 from primus_train.encoders.stacked_rnn import WIDTH, Embeddings, StackedRnn
-from primus_train.losses.info_nce import info_nce
+from primus_train.losses.info_nce import info_nce_of_unit
 from primus_train.losses.temperature import Temperature
 
 __all__ = ["Losses", "PrimusObjective"]
@@ -26,6 +27,16 @@ class Losses:
 
     total: Tensor
     parts: dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Queries:
+    """What all terms ask with: computed once a batch, of unit norm."""
+
+    unimodal: Tensor
+    multimodal: dict[str, Tensor]
+    temperature_unimodal: Tensor
+    temperature_multimodal: Tensor
 
 
 def _projection(width: int) -> nn.Module:
@@ -69,16 +80,27 @@ class PrimusObjective(nn.Module):
 
     def forward(self, batch: Batch, *, view: Tensor | None = None) -> Losses:
         """Encode a batch, and its ``view`` (B, C, T) in the same call, and return its losses."""
+        plain, keys = self.embed(batch.imu, view=view)
+        return self.losses(plain, batch=batch, view=keys)
+
+    def embed(self, windows: Tensor, *, view: Tensor | None) -> tuple[Embeddings, Tensor | None]:
+        """Encode windows (B, C, T) and, in the same call, their view.
+
+        Returns:
+            The windows' embeddings, and the view's unimodal ones (B, 512); float32 whatever the
+            encoder computed in: the losses are too fine for less.
+        """
         if view is None:
-            return self.losses(self.encoder(batch.imu), batch=batch, view=None)
-        both: Embeddings = self.encoder(torch.cat([batch.imu, view]))
-        count = len(batch)
+            both: Embeddings = self.encoder(windows)
+            return both.float(), None
+        count = len(windows)
+        both = self.encoder(torch.cat([windows, view])).float()
         plain = Embeddings(
             backbone=both.backbone[:count],
             unimodal=both.unimodal[:count],
             multimodal=both.multimodal[:count],
         )
-        return self.losses(plain, batch=batch, view=both.unimodal[count:])
+        return plain, both.unimodal[count:]
 
     def losses(self, embeddings: Embeddings, *, batch: Batch, view: Tensor | None) -> Losses:
         """Return the losses of embedded windows.
@@ -93,21 +115,19 @@ class PrimusObjective(nn.Module):
         """
         parts: dict[str, Tensor] = {}
         weights = {"ss": self.config.alpha, "mm": self.config.beta, "nn": self.config.gamma}
+        queries = self._queries(embeddings)
         if "ss" in self.config.terms:
-            keys = embeddings.unimodal if view is None else view
-            parts["ss"] = self._contrast(
-                embeddings.unimodal, keys, mask=None, temperature=self.temperature_unimodal()
-            )
+            keys = queries.unimodal if view is None else F.normalize(view, dim=1)
+            parts["ss"] = self._contrast(queries, keys, name="imu", mask=None)
         if "mm" in self.config.terms:
-            parts |= self._multimodal(embeddings.multimodal, batch=batch)
+            parts |= self._multimodal(queries, batch=batch)
         if self.bank is not None:
-            parts |= self._nearest(embeddings, batch=batch, bank=self.bank)
+            parts |= self._nearest(queries, batch=batch, bank=self.bank)
             if self.training:
                 self._enqueue(embeddings.unimodal, batch=batch, bank=self.bank)
-        total = sum(
-            (weights[name.partition("_")[0]] * value for name, value in parts.items()),
-            start=embeddings.backbone.new_zeros(()),
-        )
+        total = embeddings.backbone.new_zeros(())
+        for name, value in parts.items():
+            total = total + weights[name.partition("_")[0]] * value
         return Losses(total=total, parts={name: value.detach() for name, value in parts.items()})
 
     def project(self, multimodal: Tensor, *, name: str) -> Tensor:
@@ -115,60 +135,65 @@ class PrimusObjective(nn.Module):
         out: Tensor = self.projections[name](multimodal)
         return out
 
-    def _contrast(
-        self, query: Tensor, keys: Tensor, *, mask: Tensor | None, temperature: Tensor
-    ) -> Tensor:
-        return info_nce(
-            query, keys, temperature=temperature, mask=mask, direction=self.config.direction
+    def _queries(self, embeddings: Embeddings) -> _Queries:
+        reads_targets = "mm" in self.config.terms or (
+            self.bank is not None and self.config.finds_by == "video"
+        )
+        return _Queries(
+            unimodal=F.normalize(embeddings.unimodal, dim=1),
+            multimodal={
+                name: F.normalize(self.project(embeddings.multimodal, name=name), dim=1)
+                for name in (self.config.modalities if reads_targets else ())
+            },
+            temperature_unimodal=self.temperature_unimodal(),
+            temperature_multimodal=self.temperature_multimodal(),
         )
 
-    def _multimodal(self, multimodal: Tensor, *, batch: Batch) -> dict[str, Tensor]:
-        temperature = self.temperature_multimodal()
-        targets = {"video": (batch.video, 1), "text": (batch.text, 2)}
-        return {
-            f"mm_{name}": self._contrast(
-                self.project(multimodal, name=name),
-                targets[name][0],
-                mask=batch.valid[:, targets[name][1]],
-                temperature=temperature,
-            )
-            for name in self.config.modalities
-        }
+    def _contrast(
+        self, queries: _Queries, keys: Tensor, *, name: str, mask: Tensor | None
+    ) -> Tensor:
+        of_imu = name == "imu"
+        return info_nce_of_unit(
+            queries.unimodal if of_imu else queries.multimodal[name],
+            keys,
+            temperature=queries.temperature_unimodal if of_imu else queries.temperature_multimodal,
+            mask=mask,
+            direction=self.config.direction,
+        )
 
-    def _nearest(self, embeddings: Embeddings, *, batch: Batch, bank: Bank) -> dict[str, Tensor]:
+    def _multimodal(self, queries: _Queries, *, batch: Batch) -> dict[str, Tensor]:
+        targets = {"video": (batch.video, 1), "text": (batch.text, 2)}
+        parts: dict[str, Tensor] = {}
+        for name in self.config.modalities:
+            values, place = targets[name]
+            shown = batch.valid[:, place]
+            # Whatever lies in hidden rows must not reach a gradient, not even times zero.
+            keys = F.normalize(torch.where(shown[:, None], values, 0), dim=1)
+            parts[f"mm_{name}"] = self._contrast(queries, keys, name=name, mask=shown)
+        return parts
+
+    def _nearest(self, queries: _Queries, *, batch: Batch, bank: Bank) -> dict[str, Tensor]:
         names = ("imu",) if self.config.finds_by == "imu" else ("imu", *self.config.modalities)
-        if len(bank) == 0:
-            # The first batch of a run has no past to look into.
-            return {f"nn_{name}": embeddings.backbone.new_zeros(()) for name in names}
         has_video = batch.valid[:, 1]
         if self.config.finds_by == "imu":
             rows = torch.ones_like(has_video)
-            slots = bank.find(embeddings.unimodal, by="imu")
+            slots = bank.find(queries.unimodal, by="imu")
         else:
             rows = has_video
             slots = bank.find(batch.video, by="video")
             if self.config.masked_neighbours == "by_imu":
                 rows = torch.ones_like(has_video)
-                slots = torch.where(has_video, slots, bank.find(embeddings.unimodal, by="imu"))
-        parts = {
-            "nn_imu": self._contrast(
-                embeddings.unimodal,
-                bank.get(slots, name="imu"),
-                mask=rows,
-                temperature=self.temperature_unimodal(),
-            )
+                slots = torch.where(has_video, slots, bank.find(queries.unimodal, by="imu"))
+        # The first batch of a run has no past to look into, and as long as all segments seen are
+        # masked there is none either: the terms are then 0, with gradients of zero.
+        rows = rows & (bank.filled > 0)
+        return {
+            f"nn_{name}": self._contrast(queries, bank.get(slots, name=name), name=name, mask=rows)
+            for name in names
         }
-        for name in names[1:]:
-            parts[f"nn_{name}"] = self._contrast(
-                self.project(embeddings.multimodal, name=name),
-                bank.get(slots, name=name),
-                mask=rows,
-                temperature=self.temperature_multimodal(),
-            )
-        return parts
 
     def _enqueue(self, unimodal: Tensor, *, batch: Batch, bank: Bank) -> None:
         needed = {"imu": 0, "video": 1, "text": 2}
-        complete = batch.valid[:, [needed[name] for name in bank.names]].all(dim=1)
         values = {"imu": unimodal, "video": batch.video, "text": batch.text}
-        bank.enqueue({name: values[name][complete] for name in bank.names})
+        complete = torch.stack([batch.valid[:, needed[name]] for name in bank.names]).all(dim=0)
+        bank.enqueue({name: values[name] for name in bank.names}, keep=complete)

@@ -32,6 +32,8 @@ def make_config(root: Path, *, encoder: Path, store: Path, **overrides: Any) -> 
         "dataset.name": "egoexo4d",
         "dataset.root": str(root),
         "encoder.name": str(encoder),
+        # The same on machines with bfloat16 and without.
+        "encoder.precision": "float32",
         "store.uri": str(store),
         "execution.executor": "inline",
         "splits.shares": [0.5, 0.0, 0.5],

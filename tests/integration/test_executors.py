@@ -69,15 +69,29 @@ def test_new_windows_touch_no_video(
     assert shorter.version != undisturbed.version
 
 
-@pytest.mark.parametrize("executor", ["threads", "dask"])
+@pytest.mark.parametrize(
+    ("executor", "more", "artifacts"),
+    [
+        ("threads", ["--set", "execution.threads=2"], set()),
+        # Take by take, publish jobs by workers, and measured on top of it.
+        ("dask", ["--set", "execution.threads=1", "--profile"], {"profile"}),
+    ],
+)
 def test_every_executor_publishes_the_same_bytes(
-    executor: str, undisturbed: RunSummary, small_dataset: Path, tiny_encoder: Path, tmp_path: Path
+    executor: str,
+    more: list[str],
+    artifacts: set[str],
+    undisturbed: RunSummary,
+    small_dataset: Path,
+    tiny_encoder: Path,
+    tmp_path: Path,
 ) -> None:
     command = [
         sys.executable, "-m", "flows.cli", "run", "--dataset", "egoexo4d",
         "--root", str(small_dataset), "--encoder", str(tiny_encoder),
         "--store", str(tmp_path / "store"), "--executor", executor, "--workers", "2",
         "--set", "execution.batch_takes=3", "--set", "splits.shares=[0.5, 0.0, 0.5]", "--json",
+        *more,
     ]  # fmt: skip
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect")}
     done = subprocess.run(
@@ -90,7 +104,10 @@ def test_every_executor_publishes_the_same_bytes(
         "prepared-version",
         "quarantine",
         "quality",
+        *artifacts,
     }
+    assert (summary["profile"] is not None) == ("--profile" in more)
+    assert {"start", "server", "takes", "publish", "work:arrays"} <= summary["seconds"].keys()
     assert version_bytes(summary["store"], summary["version"]) == version_bytes(
         undisturbed.store, undisturbed.version
     )

@@ -277,7 +277,7 @@ def test_survivors_show_their_fault_in_the_named_column(faulty: Run) -> None:
     assert {row["sync_suspect"] for t in others for row in faulty.of(t.take_uid)} == {False}
     suspects = {row["take_uid"] for row in faulty.rows.to_dicts() if row["sync_suspect"]}
     assert suspects == {faulty.take("imu_late").take_uid}
-    assert {row["decoder"] for t in others for row in faulty.of(t.take_uid)} == {"decord"}
+    assert {row["decoder"] for t in others for row in faulty.of(t.take_uid)} == {"pyav"}
 
 
 def test_windows_of_all_other_takes_lie_where_the_truth_has_them(faulty: Run) -> None:

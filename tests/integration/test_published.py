@@ -16,7 +16,7 @@ import pytest
 import zarr
 
 from flows.prepare import prepare
-from flows.profiles import read_profile
+from flows.presets import read_preset
 from pipelines.config import load_config
 from schemas.store import ARRAYS, SEGMENTS, version_path
 from schemas.time import NS_PER_S
@@ -60,7 +60,7 @@ def published(
             "store.uri": str(store),
             "execution.executor": "inline",
         },
-        base=read_profile("published"),
+        base=read_preset("published"),
     )
     summary = prepare(config)
     version = store / version_path(summary.version)

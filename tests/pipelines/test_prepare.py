@@ -168,6 +168,24 @@ def test_another_encoder_than_the_drivers_is_refused(reader: Reader, tmp_path: P
         next(batch)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"precision": "bfloat16"}, "bfloat16 on cpu and float32 on cpu"),
+        ({"precision": "bfloat16", "device_kind": "cuda"}, "bfloat16 on cuda and float32 on cpu"),
+    ],
+)
+def test_unlike_machines_are_told_the_way_out(
+    change: dict[str, str], said: str, reader: Reader, tmp_path: Path
+) -> None:
+    other = SPEC.model_copy(update=change)
+    batch = prepare_batch(config_for(tmp_path), [UID], encoder_spec=other, run="r")
+    with pytest.raises(
+        UsageError, match=rf"driver and its workers, got {said}: .* encoder\.precision \(cpu and"
+    ):
+        next(batch)
+
+
 @pytest.fixture
 def torch_threads() -> Iterator[int]:
     before = torch.get_num_threads()
@@ -188,10 +206,20 @@ def test_a_record_stands_while_the_take_is_bad(reader: Reader, tmp_path: Path) -
     config = config_for(tmp_path)
     record = state_path(config.parts_root, UID)
     run(config)
-    assert TakeOutcome.model_validate_json(record.read_bytes()).reason == "file_missing"
+    told = TakeOutcome.model_validate_json(record.read_bytes())
+    assert (told.reason, told.work) == ("file_missing", {})
     reader.narrations = ()
     assert run(config, name="run-2").status == "empty"
     assert not record.exists()
+
+
+def test_work_on_a_take_that_went_wrong_is_counted(reader: Reader, tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    (tmp_path / "ds" / "gone.vrs").write_bytes(bytes(100))
+    outcome = run(config)
+    assert outcome.reason == "unexpected_error"
+    assert (outcome.work["fingerprint"].items, outcome.work["fingerprint"].bytes_in) == (1, 100)
+    assert outcome.work["imu"].seconds > 0
 
 
 def test_a_take_whose_plan_is_all_drops_is_ready_and_has_no_parts(

@@ -69,12 +69,13 @@ def write_store(
     change: Callable[[dict[str, Any]], None] | None = None,
     format_version: int = 1,
     imu_only: bool = False,
+    compress: bool = False,
 ) -> str:
     """Write a version, tag it ``latest`` and return its id.
 
     Windows and embeddings share a latent per row and a class offset, so there is something to
     learn. ``change`` edits ``{"rows", "imu", "video", "text", "valid"}`` before it is written.
-    ``imu_only`` writes a version without encoder, video and text.
+    ``imu_only`` writes a version without encoder, video and text, ``compress`` compressed chunks.
     """
     rng = np.random.default_rng(seed)
     rows = make_rows(takes=takes, per_take=per_take, step_ns=step_ns)
@@ -111,7 +112,7 @@ def write_store(
             shape=values.shape,
             dtype=values.dtype,
             chunks=(4096, *values.shape[1:]),
-            compressors=None,
+            compressors="auto" if compress else None,
         )
         array[...] = values
     files = sorted(p for p in staging.rglob("*") if p.is_file())

@@ -56,9 +56,10 @@ def test_empty_slots_are_never_found() -> None:
     assert int(bank.find(query, by="video")) in {0, 1}
 
 
-def test_an_empty_bank_refuses_to_be_searched() -> None:
-    with pytest.raises(ValueError, match="at least one embedding"):
-        make(3).find(torch.ones(1, 2), by="imu")
+def test_an_empty_bank_has_nothing_to_find() -> None:
+    bank = make(3)
+    assert bank.find(torch.ones(2, 2), by="imu").tolist() == [0, 0]
+    assert int(bank.filled) == 0
 
 
 def test_all_modalities_of_a_slot_are_one_segment() -> None:
@@ -98,3 +99,38 @@ def test_rows_that_do_not_match_are_refused() -> None:
         make(4).enqueue(data)
     with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         make(0)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 8, 40])
+def test_only_kept_rows_enter_whatever_is_kept(size: int) -> None:
+    generator = make_generator(0, "keep")
+    bank, ring, place, start = make(size), [-1] * size, 0, 0
+    for offered in (1, 4, 7, 12, 2, 7):
+        keep = torch.rand(offered, generator=generator) < 0.6
+        bank.enqueue(rows(offered, start=start), keep=keep)
+        for i, enters in enumerate(keep.tolist()):
+            if enters:
+                ring[place % size] = start + i
+                place += 1
+        start += offered
+        assert len(bank) == min(place, size)
+        assert int(bank.position) == place % size
+        assert numbers(bank) == ring[: len(bank)]
+
+
+def test_a_batch_of_which_nothing_enters_leaves_all_slots_alone() -> None:
+    bank = make(3)
+    bank.enqueue(rows(2), keep=torch.zeros(2, dtype=torch.bool))
+    assert len(bank) == 0
+    bank.enqueue(rows(2, start=5))
+    before = {name: t.clone() for name, t in bank.state_dict().items()}
+    bank.enqueue(rows(3, start=9), keep=torch.zeros(3, dtype=torch.bool))
+    assert all(torch.equal(before[name], t) for name, t in bank.state_dict().items())
+
+
+def test_nothing_of_rows_that_do_not_enter_is_stored() -> None:
+    bank, data = make(4), rows(3)
+    data["video"][1] = torch.nan
+    bank.enqueue(data, keep=torch.tensor([True, False, True]))
+    assert numbers(bank) == [0, 2]
+    assert all(torch.isfinite(t).all() for t in bank.state_dict().values())

@@ -40,6 +40,15 @@ def test_fit_prints_one_json_object_and_reuses(
     assert capsys.readouterr().out.startswith("reused: ")
 
 
+def test_fit_says_where_the_arrays_are(
+    toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit_arguments(toy_store, tmp_path, "--set", "data.load=mapped", "--json")) == 0
+    captured = capsys.readouterr()
+    assert "store: 0.00 GB of arrays left on disk, memory-mapped, as asked\n" in captured.err
+    assert json.loads(captured.out)["arrays"] == "mapped"
+
+
 def test_fit_takes_objective_mask_seed_and_file(
     toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from primus_train.config import FitConfig, make_fit_config, parse_objective
+from primus_train.config import DataConfig, FitConfig, OptimConfig, make_fit_config, parse_objective
 from schemas.errors import UsageError
 
 
@@ -116,5 +116,20 @@ def test_the_key_depends_on_version_mask_and_config() -> None:
         base.key(version="a", mask_sha256="m"),
         FitConfig(seed=1).key(version="a", mask_sha256=None),
     }
-    assert len(keys) == 4
+    keys |= {
+        FitConfig(optim=OptimConfig(precision="bf16")).key(version="a", mask_sha256=None),
+        FitConfig(optim=OptimConfig(compile="compile")).key(version="a", mask_sha256=None),
+    }
+    assert len(keys) == 6
     assert FitConfig().key(version="a", mask_sha256=None) in keys
+
+
+def test_where_arrays_lie_is_no_part_of_the_key() -> None:
+    keys = {
+        FitConfig(data=DataConfig(load=load, place=place)).key(version="a", mask_sha256=None)
+        for load in ("auto", "memory", "mapped")
+        for place in ("auto", "host", "device")
+    }
+    assert keys == {FitConfig().key(version="a", mask_sha256=None)}
+    other = FitConfig(data=DataConfig(batch_size=8)).key(version="a", mask_sha256=None)
+    assert other not in keys

@@ -9,7 +9,9 @@ import torch
 from primus_train.checkpoint import read_checkpoint
 from primus_train.config import make_fit_config
 from primus_train.data.store import StoreData, open_store
+from primus_train.data.triplets import Triplets
 from primus_train.loop import BEST, LAST, FitState, pretrain
+from primus_train.trainer import Trainer
 from schemas.errors import PrimusError, UsageError
 
 SMALL = ("objective.bank_size=16", "epochs=1", "data.batch_size=8", "log_every_steps=1")
@@ -117,6 +119,7 @@ def baseline(store: StoreData, tmp_path_factory: pytest.TempPathFactory) -> Path
         "data.permute_video=takes",
         "data.permute_video=label",
         "optim.learning_rate=0.001",
+        "optim.precision=bf16",
         "seed=1",
         "epochs=2",
     ],
@@ -215,6 +218,85 @@ def test_a_version_of_imu_alone_trains_what_needs_no_video(
 def test_a_loss_that_is_not_finite_stops_the_run(store: StoreData, tmp_path: Path) -> None:
     with pytest.raises(PrimusError, match=r"loss must be finite, got (nan|inf) at step"):
         run(store, tmp_path, "optim.learning_rate=1e30", "epochs=3")
+
+
+def test_a_temperature_that_is_not_finite_stops_the_run(
+    store: StoreData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = Trainer.train_step
+
+    def break_temperature(self: Trainer, triplets: Triplets, rows: Any) -> None:
+        good(self, triplets, rows)
+        with torch.no_grad():
+            for weight in self.objective.temperature_unimodal.parameters():
+                weight.fill_(torch.nan)
+
+    monkeypatch.setattr(Trainer, "train_step", break_temperature)
+    message = "temperature_unimodal must be finite, got nan after 1 steps"
+    with pytest.raises(PrimusError, match=message):
+        run(store, tmp_path, "log_every_steps=1")
+    assert not (tmp_path / LAST).exists()
+
+
+def test_a_bad_loss_is_named_by_its_step_however_rarely_losses_are_read(
+    store: StoreData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store, tmp_path, stop_after=1)
+    good = (tmp_path / LAST).read_bytes()
+    poisoned = Trainer.train_step
+
+    def poison(self: Trainer, triplets: Triplets, rows: Any) -> None:
+        if self.step == 2:
+            with torch.no_grad():
+                self.objective.encoder.ssl_head.bias.fill_(torch.nan)
+        poisoned(self, triplets, rows)
+
+    monkeypatch.setattr(Trainer, "train_step", poison)
+    settings = ("epochs=2", "log_every_steps=1000", "checkpoint_every_steps=4")
+    with pytest.raises(PrimusError, match="loss must be finite, got nan at step 2:"):
+        run(store, tmp_path, *settings, resume=True)
+    # Step 3 ended an epoch: neither its checkpoint nor a best one was written.
+    assert (tmp_path / LAST).read_bytes() == good
+    assert not (tmp_path / BEST).exists()
+
+
+def test_weights_that_are_not_finite_are_never_saved(
+    store: StoreData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = Trainer.train_step
+
+    def break_weights(self: Trainer, triplets: Triplets, rows: Any) -> None:
+        good(self, triplets, rows)
+        if self.step == 2:  # the loss was fine; what the step made of the weights is not
+            with torch.no_grad():
+                self.objective.encoder.ssl_head.weight[0, 0] = torch.inf
+
+    monkeypatch.setattr(Trainer, "train_step", break_weights)
+    name = "model.encoder.ssl_head.weight after 2 steps"
+    with pytest.raises(PrimusError, match=f"weights must be finite, got NaN or infinity in {name}"):
+        run(store, tmp_path, "checkpoint_every_steps=2")
+    assert not (tmp_path / LAST).exists()
+
+
+def test_losses_wait_unread_between_lines_of_the_log(store: StoreData, tmp_path: Path) -> None:
+    seen: list[float] = []
+    run(store, tmp_path, "log_every_steps=2", on_step=lambda state: seen.append(state.loss))
+    assert torch.isnan(torch.tensor(seen)).tolist() == [True, False, False]
+    assert seen[1] == lines(tmp_path)[0]["loss"]
+    # The last step is always read, and so is what the checkpoint says.
+    assert seen[2] == lines(tmp_path)[1]["loss"] == read_checkpoint(tmp_path / LAST).meta["loss"]
+
+
+@pytest.mark.parametrize("settings", [("memory", "host"), ("mapped", "host"), ("mapped", "device")])
+def test_where_the_arrays_lie_changes_no_bit(
+    toy_store: Path, baseline: Path, tmp_path: Path, settings: tuple[str, str]
+) -> None:
+    load, place = settings
+    kind: Any = load
+    run(open_store(str(toy_store), mask="half", load=kind), tmp_path, f"data.place={place}")
+    for name in (LAST, BEST):
+        assert same(tensors(tmp_path, name), tensors(baseline, name))
+    assert lines(tmp_path) == lines(baseline)
 
 
 @pytest.mark.slow

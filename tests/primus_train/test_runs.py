@@ -93,6 +93,18 @@ def test_the_control_experiment_is_recorded(toy_store: Path, tmp_path: Path) -> 
     assert run(toy_store, tmp_path, "data.permute_video=takes")["permute_video"] == "takes"
 
 
+def test_where_the_arrays_are_is_said_recorded_and_no_reason_to_run_again(
+    toy_store: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    first = run(toy_store, tmp_path, "data.load=mapped", on_open=said.append)
+    assert first["arrays"] == "mapped"
+    assert said == ["0.00 GB of arrays left on disk, memory-mapped, as asked"]
+    again = run(toy_store, tmp_path, "data.load=memory", on_open=said.append)
+    assert again["reused"]
+    assert len(said) == 1  # nothing was opened
+
+
 def test_devices_have_names() -> None:
     assert pick_device("cpu").type == "cpu"
     assert pick_device("auto").type in {"cpu", "cuda"}

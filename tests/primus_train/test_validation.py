@@ -10,6 +10,7 @@ from primus_train.data.store import open_store
 from primus_train.data.triplets import Triplets
 from primus_train.representation import make_objective
 from primus_train.validation import is_better, retrieve_targets, score, validate
+from schemas.errors import PrimusError
 
 
 def objective_of(*overrides: str) -> Any:
@@ -34,6 +35,16 @@ def test_validation_weighs_batches_by_rows_and_changes_nothing(toy_store: Path) 
     assert [n for n, _ in by_hand] == [5, 5, 2]
     assert got["loss"] == pytest.approx(sum(n * x for n, x in by_hand) / 12, rel=1e-4)
     assert got["loss"] == pytest.approx(got["mm_video"] + got["mm_text"], rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_is_named(toy_store: Path) -> None:
+    store = open_store(str(toy_store))
+    rows = store.rows(splits=("val",))
+    objective = objective_of("objective.terms=[ss]").train()
+    assert isinstance(store.imu, torch.Tensor)
+    store.imu[int(rows[3])] = 3e38
+    with pytest.raises(PrimusError, match=r"validation loss must be finite, got \w+: .* 12 rows"):
+        validate(objective, Triplets(store), rows, batch_size=5)
 
 
 def test_each_modality_has_its_own_gallery_of_shown_rows(toy_store: Path) -> None:

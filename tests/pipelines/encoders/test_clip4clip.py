@@ -37,7 +37,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def encoder(folder: Path) -> Clip4ClipEncoder:
-    return open_clip4clip(EncoderConfig(name=str(folder), batch_size=8))
+    return open_clip4clip(EncoderConfig(name=str(folder), batch_size=8, precision="float32"))
+
+
+@pytest.fixture(scope="module")
+def half(folder: Path) -> Clip4ClipEncoder:
+    return open_clip4clip(
+        EncoderConfig(name=str(folder), batch_size=8, device="cpu", precision="bfloat16")
+    )
+
+
+@pytest.fixture(params=["encoder", "half"])
+def either(request: pytest.FixtureRequest) -> Clip4ClipEncoder:
+    found: Clip4ClipEncoder = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture
@@ -82,29 +95,29 @@ def test_texts_are_those_of_plain_transformers(folder: Path, encoder: Clip4ClipE
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), np.stack(rows), rtol=1e-4, atol=2e-6)
 
 
-def test_frames_depend_on_their_own_content_alone(encoder: Clip4ClipEncoder) -> None:
+def test_frames_depend_on_their_own_content_alone(either: Clip4ClipEncoder) -> None:
     pictures = make_pictures(11)
-    together = encoder.encode_frames(pictures)
-    alone = np.concatenate([encoder.encode_frames(p[None]) for p in pictures])
+    together = either.encode_frames(pictures)
+    alone = np.concatenate([either.encode_frames(p[None]) for p in pictures])
     np.testing.assert_array_equal(alone, together)
     order = np.random.default_rng(3).permutation(11)
-    np.testing.assert_array_equal(encoder.encode_frames(pictures[order]), together[order])
+    np.testing.assert_array_equal(either.encode_frames(pictures[order]), together[order])
 
 
-def test_sentences_depend_on_their_own_content_alone(encoder: Clip4ClipEncoder) -> None:
+def test_sentences_depend_on_their_own_content_alone(either: Clip4ClipEncoder) -> None:
     texts = [f"{text} {i}" for i in range(2) for text in TEXTS]
-    together = encoder.encode_texts(texts)
-    alone = np.concatenate([encoder.encode_texts([text]) for text in texts])
+    together = either.encode_texts(texts)
+    alone = np.concatenate([either.encode_texts([text]) for text in texts])
     np.testing.assert_array_equal(alone, together)
-    np.testing.assert_array_equal(encoder.encode_texts(texts[::-1]), together[::-1])
+    np.testing.assert_array_equal(either.encode_texts(texts[::-1]), together[::-1])
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_number_of_threads_does_not_change_bits(encoder: Clip4ClipEncoder) -> None:
+def test_number_of_threads_does_not_change_bits(either: Clip4ClipEncoder) -> None:
     pictures = make_pictures(8)
-    two = encoder.encode_frames(pictures), encoder.encode_texts(TEXTS)
+    two = either.encode_frames(pictures), either.encode_texts(TEXTS)
     torch.set_num_threads(1)
-    one = encoder.encode_frames(pictures), encoder.encode_texts(TEXTS)
+    one = either.encode_frames(pictures), either.encode_texts(TEXTS)
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])
 
@@ -173,9 +186,9 @@ def test_cut_weights_are_refused(copy: Path) -> None:
         open_clip4clip(EncoderConfig(name=str(copy)))
 
 
-def test_bfloat16_is_near_and_another_identity(folder: Path, encoder: Clip4ClipEncoder) -> None:
-    config = EncoderConfig(name=str(folder), batch_size=8, device="cpu", precision="bfloat16")
-    half = open_clip4clip(config)
+def test_bfloat16_is_near_and_another_identity(
+    half: Clip4ClipEncoder, encoder: Clip4ClipEncoder
+) -> None:
     assert (half.spec.precision, encoder.spec.precision) == ("bfloat16", "float32")
     assert half.spec.weights_sha256 == encoder.spec.weights_sha256
     for found, exact in (

@@ -61,7 +61,7 @@ def padded_ids(folder: Path, texts: list[str]) -> torch.Tensor:
 
 
 def test_vectors_are_those_of_openais_architecture(model: Clip4Clip, folder: Path) -> None:
-    encoder = open_clip4clip(EncoderConfig(name=str(folder), batch_size=3))
+    encoder = open_clip4clip(EncoderConfig(name=str(folder), batch_size=3, precision="float32"))
     spec = encoder.spec
     assert (spec.video_dim, spec.text_dim, spec.image_size, spec.max_tokens) == (64, 64, 64, 24)
     assert (spec.name, spec.revision, spec.meaning) == ("msrvtt", None, None)
@@ -78,7 +78,9 @@ def test_vectors_are_those_of_transformers_with_the_same_weights(
     tmp_path: Path,
 ) -> None:
     make_encoder(tmp_path / "plain", preset="tiny", seed=3, layout="clip4clip")
-    encoder = open_clip4clip(EncoderConfig(name=str(tmp_path / "plain"), batch_size=4))
+    encoder = open_clip4clip(
+        EncoderConfig(name=str(tmp_path / "plain"), batch_size=4, precision="float32")
+    )
     vision = CLIPVisionModelWithProjection(encoder._vision.config).eval()
     text = CLIPTextModelWithProjection(encoder._text.config).eval()
     state = torch.load(tmp_path / "plain" / "pytorch_model.bin", weights_only=True)
@@ -165,7 +167,9 @@ def test_half_weights_and_safetensors_are_read(model: Clip4Clip, tmp_path: Path)
     save_file(rounded, tmp_path / "safe" / "model.safetensors")
     frames = make_frames(2)
     half, safe = (
-        open_clip4clip(EncoderConfig(name=str(tmp_path / name))).encode_frames(frames)
+        open_clip4clip(EncoderConfig(name=str(tmp_path / name), precision="float32")).encode_frames(
+            frames
+        )
         for name in ("half", "safe")
     )
     np.testing.assert_array_equal(half, safe)

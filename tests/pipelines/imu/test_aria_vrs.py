@@ -14,7 +14,7 @@ from pipelines.datasets.base import ImuRecording
 from pipelines.imu.aria_vrs import open_aria_imu
 from pipelines.synthetic.aria_imu import make_calib_json
 from pipelines.synthetic.vrs_writer import AriaImuBlock, AriaImuStream, write_aria_vrs
-from schemas.errors import TakeError, UsageError
+from schemas.errors import SchemaError, TakeError, UsageError
 from schemas.imu import ImuSamples
 from schemas.time import NS_PER_MS, NS_PER_S, Interval
 
@@ -267,6 +267,7 @@ def test_samples_stand_on_the_take_clock_in_the_device_frame(tmp_path: Path) -> 
     np.testing.assert_allclose(got["accel_values"], np.stack([-y, x, z], axis=1), atol=1e-5)
     assert (recording.frame, recording.stream) == ("device", "imu-right")
     assert recording.info == {
+        "read_by": "bulk",
         "samples": 50,
         "invalid_accel_samples": 0,
         "invalid_gyro_samples": 0,
@@ -398,8 +399,95 @@ def test_damage_in_the_middle_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "vrs_unreadable"
 
 
+def of_another_device(path: Path) -> Path:
+    """Have the device call itself by a name that only the library may know."""
+    data = path.read_bytes()
+    at = data.index(b"device_type\x04\0\0\0Aria") + 15
+    path.write_bytes(data[:at] + b"Area" + data[at + 4 :])
+    return path
+
+
 def test_missing_library_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "projectaria_tools.core", None)
+    path = write(tmp_path / "a.vrs", even(5), calib_json=None)
+    # What is read in bulk needs no library.
+    assert len(read_all(open_imu(path, accept_sensor_frame=True))["accel_t_ns"]) == 5
     with pytest.raises(UsageError, match="the extra `aria`: pip install") as caught:
-        open_imu(tmp_path / "a.vrs")
+        open_imu(of_another_device(path), accept_sensor_frame=True)
     assert caught.value.exit_code == 2
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TakeError, match=r"VRS must be readable, got .*No such file") as caught:
+        open_imu(tmp_path / "a.vrs")
+    assert caught.value.code == "vrs_unreadable"
+
+
+def test_what_only_the_library_reads_comes_out_the_same(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.vrs", even(50), calib_json=None)
+    bulk = open_imu(path, accept_sensor_frame=True)
+    expected = read_all(bulk)
+    by_library = open_imu(of_another_device(path), accept_sensor_frame=True)
+    for name, column in read_all(by_library).items():
+        assert column.tobytes() == expected[name].tobytes()
+    assert (bulk.info["read_by"], by_library.info["read_by"]) == ("bulk", "projectaria-tools")
+    assert {**bulk.info, "read_by": ""} == {**by_library.info, "read_by": ""}
+
+
+def test_records_in_another_order_than_their_time_are_left_to_the_library(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.vrs", even(50), calib_json=calibration())
+    expected = read_all(open_imu(path))
+    data = bytearray(path.read_bytes())
+    (index,) = struct.unpack_from("<q", data, 24)
+    # Two records change places, and so do their entries in the index.
+    for first, size in ((index - 30 * 111, 111), (index + 32 + 4 + 6 + 4 + (2 + 20) * 19, 19)):
+        early, late = data[first : first + size], data[first + size : first + 2 * size]
+        data[first : first + 2 * size] = late + early
+    path.write_bytes(data)
+    recording = open_imu(path)
+    for name, column in read_all(recording).items():
+        assert column.tobytes() == expected[name].tobytes()
+    assert recording.info["read_by"] == "projectaria-tools"
+
+
+@pytest.mark.slow
+def test_damage_anywhere_is_refused_or_changes_what_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise TakeError("vrs_unreadable", f"left to the library [{path}]")
+
+    # Whatever the library makes of a broken file is its own affair.
+    monkeypatch.setattr("pipelines.imu.aria_vrs.open_aria_provider", refuse)
+    path = write(tmp_path / "a.vrs", even(60), calib_json=calibration())
+    sound = path.read_bytes()
+    rng = np.random.default_rng(0)
+    (index,) = struct.unpack_from("<q", sound, 24)
+    # Numbers stand thick in the header, at the description's ends, and in the index.
+    dense = [(0, 120), (index - 200, index + 300), (0, len(sound))]
+    numbers = [0, 1, 31, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1]
+    outcomes: dict[str, int] = {}
+    for trial in range(900):
+        data = bytearray(sound)
+        for _ in range(int(rng.integers(1, 4))):
+            low, high = dense[trial % len(dense)]
+            at = int(rng.integers(low, high))
+            width = int(rng.choice([1, 4, 8]))
+            number = numbers[rng.integers(len(numbers))] if trial % 2 else int(rng.integers(256))
+            data[at : at + width] = number.to_bytes(8, "little")[:width]
+        if trial % 7 == 0:
+            data = data[: int(rng.integers(len(sound)))]
+        path.write_bytes(data)
+        try:
+            count = sum(len(run.accel) for run in open_imu(path).runs)
+            outcome = "whole" if count == 60 else "less"
+            assert count <= 60
+        except (TakeError, SchemaError) as error:
+            outcome = error.code if isinstance(error, TakeError) else "schema"
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+    assert set(outcomes) <= {
+        "whole", "less", "vrs_unreadable", "imu_not_monotonic", "imu_stream_missing",
+        "no_calibration",
+    }  # fmt: skip
+    assert outcomes["vrs_unreadable"] > 200
+    assert outcomes["whole"] > 100

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.imu.aria_vrs import read_aria_calibration
+from pipelines.imu.aria_calibration import read_aria_calibration
 from pipelines.imu.calibrate import TriadCalibration, apply_calibration
 
 MATRIX = np.array([[1.01, 0.02, -0.01], [0.0, 0.98, 0.03], [0.0, 0.0, 1.02]])

@@ -1,5 +1,7 @@
 import math
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from pipelines.encoders.make_encoder import make_encoder
 from pipelines.parts.frames import to_embedding_column, write_frames_part
 from pipelines.parts.keys import FRAMES_PART_VERSION
 from pipelines.parts.store import PartStore
+from pipelines.profile.work import WorkMeter
+from pipelines.video.decode import VideoReader, open_video
 from pipelines.video.motion import image_shifts, small_grey
 from schemas.embedding import EmbeddingSpec, frames_part_schema
 from schemas.errors import TakeError
@@ -97,7 +101,7 @@ def test_each_grid_time_has_its_frame(video: Path, tmp_path: Path) -> None:
     assert [r["t_ns"] for r in rows] == [i * 100 * NS_PER_MS for i in range(25)]
     assert [r["frame_index"] for r in rows] == [3 * i for i in range(25)]
     assert [r["pts_ns"] for r in rows] == [i * 100 * NS_PER_MS for i in range(25)]
-    assert {r["decoder"] for r in rows} == {"decord"}
+    assert {r["decoder"] for r in rows} == {"pyav"}
     expected = MeanEncoder().encode_frames(np.stack(frames[::3])).astype(np.float16)
     np.testing.assert_array_equal(np.array([r["embedding"] for r in rows], np.float16), expected)
 
@@ -290,9 +294,11 @@ def test_embedding_column_keeps_the_largest_float16() -> None:
 def test_golden_output_of_this_part_version(video: Path, tmp_path: Path) -> None:
     """Raise FRAMES_PART_VERSION with these numbers when they change on purpose."""
     make_encoder(tmp_path / "tiny", preset="tiny", seed=0)
-    encoder: Clip4ClipEncoder = open_clip4clip(EncoderConfig(name=str(tmp_path / "tiny")))
+    encoder: Clip4ClipEncoder = open_clip4clip(
+        EncoderConfig(name=str(tmp_path / "tiny"), precision="float32")
+    )
     rows = write(tmp_path, video, encoder=encoder, span=span_ms(50, 1000), step_ms=300)
-    assert FRAMES_PART_VERSION == 1
+    assert FRAMES_PART_VERSION == 2
     places = [(r["t_ns"] // NS_PER_MS, r["frame_index"], r["pts_ns"]) for r in rows]
     assert places == [(300, 9, 300_000_000), (600, 18, 600_000_000), (900, 27, 900_000_000)]
     first = np.array(rows[0]["embedding"], np.float64)
@@ -300,6 +306,221 @@ def test_golden_output_of_this_part_version(video: Path, tmp_path: Path) -> None
     np.testing.assert_allclose(first[:8], golden, atol=0.02 * np.abs(golden).max())
     motion = [rows[1][f"motion_{k}"] for k in ("dx", "dy", "peak")]
     assert motion == pytest.approx(GOLDEN_MOTION, abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_encoder(folder, preset="tiny", seed=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 frames of 360 x 270, which the reader scales down."""
+    frames = make_frames(30, height=270, width=360)
+    return write_video(tmp_path_factory.mktemp("video") / "l.mp4", frames)
+
+
+def part_bytes(root: Path, path: Path, *, encoder: Any, threads: int, **options: Any) -> bytes:
+    parts = PartStore(root / str(threads))
+    write_frames_part(
+        parts,
+        KEY,
+        paths=[path],
+        span=span_ms(0, 1000),
+        config=VideoConfig(step_ms=40, tolerance_ms=40),
+        encoder=encoder,
+        threads=threads,
+        **options,
+    )
+    return parts.path("frames", KEY).read_bytes()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_number_of_threads_changes_no_byte(
+    larger: Path, tiny: Path, tmp_path: Path, precision: str
+) -> None:
+    encoder = open_clip4clip(
+        EncoderConfig(name=str(tiny), batch_size=4, device="cpu", precision=precision)  # type: ignore[arg-type]
+    )
+    one, two, three = (
+        part_bytes(tmp_path, larger, encoder=encoder, threads=threads) for threads in (1, 2, 3)
+    )
+    assert one == two == three
+    # The oracle: each picture alone through the encoder.
+    table = PartStore(tmp_path / "3").read_table("frames", KEY)
+    found = [row["embedding"] for row in table.to_pylist()]
+    frames = list(
+        open_video(larger, decoder="auto").read(
+            table.column("frame_index").to_numpy(), chunk=1, short_side=224
+        )
+    )
+    alone = [encoder.encode_frames(frame)[0].astype(np.float16) for frame in frames]
+    np.testing.assert_array_equal(np.array(found, np.float16), alone)
+    assert len(alone) == 25
+
+
+def test_larger_pictures_come_scaled_and_smaller_ones_as_they_are(
+    larger: Path, video: Path, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Shapes(MeanEncoder):
+        def encode_frames(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            seen.append(frames.shape[1:])
+            return super().encode_frames(frames)
+
+    encoder = Shapes()
+    # An encoder of 8 pixels: motion needs 160.
+    write(tmp_path / "a", larger, encoder=encoder, span=span_ms(0, 300))
+    encoder.spec = encoder.spec.model_copy(update={"image_size": 224})
+    write(tmp_path / "b", larger, encoder=encoder, span=span_ms(0, 300))
+    write(tmp_path / "c", video, encoder=encoder, span=span_ms(0, 300))
+    assert seen == [(160, 213, 3), (224, 298, 3), (96, 160, 3)]
+
+
+def test_wanted_grid_times_alone_are_covered(video: Path, tmp_path: Path) -> None:
+    whole = write(tmp_path / "all", video, encoder=MeanEncoder(), span=span_ms(0, 2500))
+    encoder = MeanEncoder(batch_size=3)
+    parts = PartStore(tmp_path / "some")
+    wanted = np.array([2, 3, 4, 11, 12, 20], np.int64) * 100 * NS_PER_MS
+    write_frames_part(
+        parts,
+        KEY,
+        paths=[video],
+        span=span_ms(0, 2500),
+        config=VideoConfig(coverage="needed"),
+        encoder=encoder,
+        grid=wanted,
+    )
+    rows = parts.read_table("frames", KEY).to_pylist()
+    assert [r["t_ns"] for r in rows] == wanted.tolist()
+    assert sum(encoder.calls) == 6
+    motion = ("motion_dx", "motion_dy", "motion_peak")
+    at = {r["t_ns"]: r for r in whole}
+    for row in rows:
+        same = at[row["t_ns"]]
+        starts = row["t_ns"] // NS_PER_MS in (200, 1100, 2000)
+        for name in motion:
+            assert row[name] == (None if starts else same[name])
+        assert all(row[k] == same[k] for k in row if k not in (*motion, "jpeg"))
+    # The first row of each second that is there.
+    assert [i for i, r in enumerate(rows) if r["jpeg"]] == [0, 3, 5]
+
+
+class HeldUp(MeanEncoder):
+    """Counts the frames decoded while its first call waits."""
+
+    def __init__(self, meter: WorkMeter, *, batch_size: int) -> None:
+        super().__init__(batch_size=batch_size)
+        self.meter = meter
+        self.most_ahead = 0
+        self.done = 0
+
+    def encode_frames(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        time.sleep(0.03)
+        decoded = self.meter.work()["frames.decode"].items
+        self.most_ahead = max(self.most_ahead, decoded - self.done)
+        found = super().encode_frames(frames)
+        self.done += len(frames)
+        return found
+
+
+@pytest.mark.parametrize(("threads", "batches"), [(1, 1), (2, 6), (3, 7)])
+def test_decoding_runs_ahead_in_bounds(
+    video: Path, tmp_path: Path, threads: int, batches: int
+) -> None:
+    meter = WorkMeter()
+    encoder = HeldUp(meter, batch_size=2)
+    write_frames_part(
+        PartStore(tmp_path),
+        KEY,
+        paths=[video],
+        span=span_ms(0, 2500),
+        config=VideoConfig(step_ms=34),
+        encoder=encoder,
+        threads=threads,
+        meter=meter,
+    )
+    assert sum(encoder.calls) > 70
+    # Under way: threads + 1 started, two decoded ahead, one decoded and about to be started.
+    assert encoder.most_ahead <= 2 * batches
+    assert encoder.most_ahead > 2 or threads == 1
+
+
+def test_work_is_counted(larger: Path, tmp_path: Path) -> None:
+    for threads in (1, 2):
+        meter = WorkMeter()
+        encoder = MeanEncoder()
+        made = part_bytes(tmp_path, larger, encoder=encoder, threads=threads, meter=meter)
+        work = meter.work()
+        assert set(work) == {"frames", "frames.decode", "frames.encode", "frames.motion"}
+        assert {stage: done.items for stage, done in work.items()} == dict.fromkeys(work, 25)
+        assert work["frames"].bytes_in == larger.stat().st_size
+        assert work["frames"].bytes_out == len(made)
+        assert work["frames"].seconds == 0.0
+        assert all(work[f"frames.{s}"].seconds > 0 for s in ("decode", "encode", "motion"))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("error", [ValueError("bad call"), KeyboardInterrupt()])
+def test_a_failing_encoder_ends_the_part_and_every_thread(
+    video: Path, tmp_path: Path, threads: int, error: BaseException
+) -> None:
+    class Failing(MeanEncoder):
+        def encode_frames(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+            if len(self.calls) >= 2:
+                raise error
+            return super().encode_frames(frames)
+
+    before = threading.active_count()
+    encoder = Failing(batch_size=2)
+    with pytest.raises(type(error)):
+        part_bytes(tmp_path, video, encoder=encoder, threads=threads)
+    assert threading.active_count() == before
+    # Long before all thirteen batches; one that was running may have ended.
+    assert len(encoder.calls) <= 1 + threads
+    assert not PartStore(tmp_path / str(threads)).path("frames", KEY).exists()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_failing_decoder_ends_the_part_and_every_thread(
+    tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "v.mp4", make_frames(40))
+
+    def read(self: VideoReader, indices: Any, **options: Any) -> Iterator[Any]:
+        yield np.full((8, 96, 160, 3), 9, np.uint8)
+        raise TakeError("video_undecodable", "no more")
+
+    monkeypatch.setattr(VideoReader, "read", read)
+    before = threading.active_count()
+    with pytest.raises(TakeError, match="video_undecodable: no more"):
+        part_bytes(tmp_path, path, encoder=MeanEncoder(), threads=threads)
+    assert threading.active_count() == before
+    # An earlier fault of the embeddings is the one that is told, as it would be on one thread.
+    with pytest.raises(TakeError, match="embedding_not_finite"):
+        part_bytes(tmp_path, path, encoder=MeanEncoder(scale=1e6), threads=threads)
+    assert threading.active_count() == before
+
+
+def test_each_row_says_who_decoded_it_where_the_decoder_changes(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = VideoReader.read
+
+    def change(self: VideoReader, indices: Any, **options: Any) -> Iterator[Any]:
+        for number, frames in enumerate(read(self, indices, **options)):
+            self.decoder = "decord" if number < 2 else "pyav"
+            yield frames
+
+    monkeypatch.setattr(VideoReader, "read", change)
+    for threads in (1, 3):
+        parts = PartStore(tmp_path / str(threads))
+        part_bytes(tmp_path, video, encoder=MeanEncoder(batch_size=4), threads=threads)
+        column = parts.read_table("frames", KEY).column("decoder").to_pylist()
+        assert column == ["decord"] * 8 + ["pyav"] * (len(column) - 8)
 
 
 GOLDEN = [-1.3242, -0.5601, -1.2256, 1.7549, -1.5332, 0.4407, 0.3872, 1.3848]

@@ -5,6 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.config import PrepConfig, load_config
@@ -77,6 +78,8 @@ def keys(cfg: PrepConfig, take: Take = TAKE, spec: EmbeddingSpec = SPEC) -> tupl
         ("dataset.timesync_k0", 1, (True, False)),
         ("video.step_ms", 200, (False, True)),
         ("video.decoder", "pyav", (False, True)),
+        ("video.hardware", "none", (False, True)),
+        ("execution.threads", 3, (False, False)),
         ("audit.enabled", False, (False, True)),
         ("audit.max_lag_ms", 900, (False, False)),
         ("audit.window_s", 30, (False, False)),
@@ -137,6 +140,19 @@ def test_precision_enters_the_parts() -> None:
     half = SPEC.model_copy(update={"precision": "bfloat16"})
     assert keys(config(), spec=half)[1] != keys(config())[1]
     assert text_key(["a"], encoder=half) != text_key(["a"], encoder=SPEC)
+
+
+def test_the_wanted_grid_times_enter_where_only_they_are_covered() -> None:
+    def key(coverage: str, grid: list[int] | None) -> str:
+        times = None if grid is None else np.array(grid, np.int64)
+        cfg = config(**{"video.coverage": coverage})
+        return frames_key(SOURCES, config=cfg, take=TAKE, encoder=SPEC, grid=times)
+
+    assert key("needed", [0, 100]) == key("needed", [0, 100])
+    assert len({key("all", None), key("needed", [0, 100]), key("needed", [0, 200])}) == 3
+    for coverage, grid in (("all", [0]), ("needed", None)):
+        with pytest.raises(ValueError, match=f"coverage {coverage} must go with its grid times"):
+            key(coverage, grid)
 
 
 def test_text_key_ignores_order() -> None:

@@ -86,3 +86,39 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="decoder died"):
         PartStore(tmp_path).write("imu", KEY, schema=SCHEMA, batches=batches())  # type: ignore[arg-type]
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def test_some_columns_come_in_the_order_asked_for_and_leave_the_digest_unread(
+    tmp_path: Path,
+) -> None:
+    parts = written(tmp_path)
+    table = parts.read_columns("imu", KEY, names=("x", "t_ns"))
+    assert table.column_names == ["x", "t_ns"]
+    assert table["t_ns"].to_pylist() == list(range(200))
+    assert parts.read_columns("imu", KEY, names=("x",)).column_names == ["x"]
+    path = parts.path("imu", KEY)
+    data = bytearray(path.read_bytes())
+    data[data.find(np.arange(5, 9, dtype=np.int64).tobytes())] ^= 1
+    path.write_bytes(data)
+    assert parts.read_columns("imu", KEY, names=("x",))["x"].to_pylist() == list(range(200))
+    with pytest.raises(StoreDamagedError, match="part must match its digest"):
+        parts.check("imu", KEY)
+
+
+def test_a_column_that_is_not_there_is_damage(tmp_path: Path) -> None:
+    parts = written(tmp_path)
+    with pytest.raises(StoreDamagedError, match="part must have column y"):
+        parts.read_columns("imu", KEY, names=("t_ns", "y"))
+    with pytest.raises(StoreDamagedError, match="part must be there"):
+        parts.read_columns("imu", "cd" + KEY[2:], names=("t_ns",))
+    path = parts.path("imu", KEY)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(StoreDamagedError, match="part must be a whole Arrow IPC file"):
+        parts.read_columns("imu", KEY, names=("t_ns",))
+
+
+def test_columns_of_a_part_of_no_rows(tmp_path: Path) -> None:
+    parts = PartStore(tmp_path)
+    parts.write("text", KEY, schema=SCHEMA, batches=[])
+    assert parts.read_columns("text", KEY, names=("x",)).num_rows == 0
+    parts.check("text", KEY)

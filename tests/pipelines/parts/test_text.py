@@ -20,7 +20,7 @@ KEY = "cd" * 32
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Clip4ClipEncoder:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     make_encoder(folder, preset="tiny", seed=0)
-    return open_clip4clip(EncoderConfig(name=str(folder), batch_size=2))
+    return open_clip4clip(EncoderConfig(name=str(folder), batch_size=2, precision="float32"))
 
 
 def test_rows_are_the_sentences_with_hash_vector_and_tokens(

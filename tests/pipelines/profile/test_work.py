@@ -25,5 +25,5 @@ def test_seconds_of_a_stage_that_raises_are_counted() -> None:
 
 
 def test_a_stage_nobody_knows_is_refused() -> None:
-    with pytest.raises(ValueError, match="stage must be one of .*, got cooking"):
+    with pytest.raises(ValueError, match=r"stage must be one of .*, got cooking"):
         WorkMeter().add("cooking", seconds=1)

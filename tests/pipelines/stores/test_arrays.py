@@ -1,14 +1,20 @@
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import zarr
 
 from pipelines.stores import arrays
-from pipelines.stores.arrays import VersionArrays
-from pipelines.stores.assemble import TakeRows
+from pipelines.stores.arrays import (
+    array_layout,
+    chunk_rows,
+    create_arrays,
+    make_chunk,
+    write_chunk,
+)
+from pipelines.stores.files import file_sha256
 from schemas.imu import IMU_CHANNELS, IMU_UNITS
 from schemas.manifest import ArraySpec
 from tests.factories import SPEC
@@ -18,51 +24,67 @@ LAYOUT = ArraySpec(
 )
 
 
-class FakeRows(SimpleNamespace):
-    """Rows of random numbers with the interface of assembled ones."""
-
-    def __len__(self) -> int:
-        return len(self.valid)
-
-    def imu_block(self, low: int, high: int) -> Any:
-        return self.imu[low:high]
-
-
-def make_rows(n: int, *, seed: int) -> FakeRows:
+def make_rows(n: int, *, seed: int) -> dict[str, npt.NDArray[Any]]:
     rng = np.random.default_rng(seed)
-    return FakeRows(
-        imu=rng.normal(size=(n, 6, 4)).astype(np.float32),
-        video=rng.normal(size=(n, SPEC.video_dim)).astype(np.float16),
-        text=rng.normal(size=(n, SPEC.text_dim)).astype(np.float16),
-        valid=rng.random((n, 3)) > 0.5,
-    )
+    return {
+        "imu": rng.normal(size=(n, 6, 4)).astype(np.float32),
+        "video": rng.normal(size=(n, SPEC.video_dim)).astype(np.float16),
+        "text": rng.normal(size=(n, SPEC.text_dim)).astype(np.float16),
+        "valid": rng.random((n, 3)) > 0.5,
+    }
+
+
+def write(path: Path, rows: dict[str, npt.NDArray[Any]]) -> list[tuple[str, int, str]]:
+    """Write all rows, the last chunk first."""
+    n = len(rows["valid"])
+    create_arrays(path, spec=LAYOUT, encoder=SPEC, rows=n)
+    written = []
+    for low, high in reversed(chunk_rows(n)):
+        chunk = make_chunk(array_layout(LAYOUT, encoder=SPEC), rows=high - low)
+        for name, values in chunk.items():
+            assert not values[: high - low].any()
+            values[: high - low] = rows[name][low:high]
+        written += write_chunk(path, chunk, low=low)
+    return written
 
 
 @pytest.mark.parametrize(
-    ("sizes", "chunks"),
+    ("rows", "chunks"),
     [
-        pytest.param([3], 1, id="less_than_a_chunk"),
-        pytest.param([8], 1, id="exactly_one"),
-        pytest.param([5, 4], 2, id="one_row_over"),
-        pytest.param([20, 1, 7, 12], 5, id="takes_across_chunks"),
+        pytest.param(3, 1, id="less_than_a_chunk"),
+        pytest.param(8, 1, id="exactly_one"),
+        pytest.param(9, 2, id="one_row_over"),
+        pytest.param(40, 5, id="whole_chunks"),
     ],
 )
 def test_arrays_hold_the_rows_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int], chunks: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, chunks: int
 ) -> None:
     monkeypatch.setattr(arrays, "ROWS_PER_CHUNK", 8)
-    given = [make_rows(n, seed=i) for i, n in enumerate(sizes)]
-    with VersionArrays(tmp_path / "a", spec=LAYOUT, encoder=SPEC) as writer:
-        for rows in given:
-            writer.write(cast(TakeRows, rows))
+    given = make_rows(rows, seed=0)
+    write(tmp_path / "a", given)
     group = zarr.open_group(tmp_path / "a", mode="r")
-    for name in ("imu", "video", "text", "valid"):
+    for name, wanted in given.items():
         array = group[name]
-        wanted = np.concatenate([getattr(rows, name) for rows in given])
         np.testing.assert_array_equal(array[:], wanted)
         assert array.dtype == wanted.dtype
         assert array.nchunks == chunks
         assert array.nchunks_initialized == chunks
+
+
+@pytest.mark.parametrize("rows", [5, 8, 19])
+def test_digests_are_those_of_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(arrays, "ROWS_PER_CHUNK", 8)
+    path = tmp_path / "a"
+    found = write(path, make_rows(rows, seed=1))
+    on_disk = {p.relative_to(path).as_posix() for p in path.rglob("c/**/*") if p.is_file()}
+    assert {name for name, _, _ in found} == on_disk
+    assert len(found) == 4 * len(chunk_rows(rows))
+    for name, size, digest in found:
+        assert size == (path / name).stat().st_size
+        assert digest == file_sha256(path / name), name
 
 
 def test_chunk_files_are_plain_little_endian_bytes_padded_with_the_fill_value(
@@ -70,27 +92,36 @@ def test_chunk_files_are_plain_little_endian_bytes_padded_with_the_fill_value(
 ) -> None:
     monkeypatch.setattr(arrays, "ROWS_PER_CHUNK", 8)
     rows = make_rows(5, seed=0)
-    with VersionArrays(tmp_path / "a", spec=LAYOUT, encoder=SPEC) as writer:
-        writer.write(cast(TakeRows, rows))
+    write(tmp_path / "a", rows)
     video = np.frombuffer((tmp_path / "a/video/c/0/0").read_bytes(), "<f2").reshape(8, -1)
-    np.testing.assert_array_equal(video[:5], rows.video)
+    np.testing.assert_array_equal(video[:5], rows["video"])
     assert np.isnan(video[5:]).all()
     valid = np.frombuffer((tmp_path / "a/valid/c/0/0").read_bytes(), np.bool_).reshape(8, 3)
-    np.testing.assert_array_equal(valid[:5], rows.valid)
+    np.testing.assert_array_equal(valid[:5], rows["valid"])
     assert not valid[5:].any()
 
 
 def test_all_false_chunk_is_written_all_the_same(tmp_path: Path) -> None:
     rows = make_rows(2, seed=0)
-    rows.valid[:] = False
-    with VersionArrays(tmp_path / "a", spec=LAYOUT, encoder=SPEC) as writer:
-        writer.write(cast(TakeRows, rows))
+    rows["valid"][:] = False
+    write(tmp_path / "a", rows)
     assert (tmp_path / "a/valid/c/0/0").stat().st_size == 4096 * 3
 
 
+def test_a_group_that_was_given_up_does_not_come_back(tmp_path: Path) -> None:
+    chunk = make_chunk(array_layout(LAYOUT, encoder=SPEC), rows=1)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        write_chunk(tmp_path / "gone", chunk, low=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_rows_have_no_chunk(tmp_path: Path) -> None:
+    assert write(tmp_path / "a", make_rows(0, seed=0)) == []
+    assert zarr.open_array(tmp_path / "a/imu", mode="r").shape == (0, 6, 4)
+
+
 def test_imu_describes_itself(tmp_path: Path) -> None:
-    with VersionArrays(tmp_path / "a", spec=LAYOUT, encoder=SPEC) as writer:
-        writer.write(cast(TakeRows, make_rows(1, seed=0)))
+    write(tmp_path / "a", make_rows(1, seed=0))
     imu = zarr.open_array(tmp_path / "a/imu", mode="r")
     assert dict(imu.attrs) == {
         "channels": list(IMU_CHANNELS),

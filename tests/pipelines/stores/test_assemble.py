@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,13 +8,19 @@ import pytest
 
 from pipelines.align.sync_audit import SyncAudit, measure_lag
 from pipelines.parts.store import PartStore
-from pipelines.stores.assemble import TakeRows, assemble_take
 from schemas.errors import StoreDamagedError
 from schemas.imu import IMU_CHANNELS
 from schemas.segment import SEGMENT_SCHEMA
 from schemas.store import sha256_hex
 from schemas.time import NS_PER_S
-from tests.factories import SPEC, FakeTake, make_config, make_narration, write_fake_take
+from tests.factories import (
+    FakeTake,
+    FilledTake,
+    fill_take,
+    make_config,
+    make_narration,
+    write_fake_take,
+)
 
 NARRATIONS = (
     make_narration(0.2, "opens the door"),
@@ -28,9 +35,9 @@ def parts(tmp_path: Path) -> PartStore:
     return PartStore(make_config(tmp_path).parts_root)
 
 
-def assemble(fake: FakeTake, parts: PartStore, **overrides: object) -> TakeRows:
+def assemble(fake: FakeTake, parts: PartStore, **overrides: object) -> FilledTake:
     config = make_config(parts.root.parent, **overrides)
-    return assemble_take(fake.prepared, parts=parts, config=config, encoder=SPEC)
+    return fill_take(fake.prepared, parts=parts, config=config)
 
 
 def write(parts: PartStore, **fields: object) -> FakeTake:
@@ -69,7 +76,7 @@ def test_rows_are_views_of_the_parts_by_slow_loop(parts: PartStore) -> None:
         assert row["frames"] == len(frames) == 10
         assert row["tokens"] == len(row["text"].split()) + 2
     assert rows.valid.all()
-    assert (rows.planned, rows.drops, rows.samples) == (4, {}, 10)
+    assert (rows.planned, rows.drops, rows.imu.shape) == (4, {}, (4, 6, 10))
 
 
 def test_columns_say_where_a_row_comes_from(parts: PartStore) -> None:
@@ -250,8 +257,11 @@ def test_nothing_planned_reads_no_part(tmp_path: Path, parts: PartStore) -> None
     assert (len(rows), rows.planned, rows.drops) == (0, 0, {})
 
 
-def test_damaged_part_is_named(parts: PartStore) -> None:
-    fake = write(parts)
+@pytest.mark.parametrize("missing", [(), range(20)], ids=["stored", "all_dropped"])
+def test_damaged_part_is_named(parts: PartStore, missing: Sequence[int]) -> None:
+    """Also where nothing of it is stored: what was dropped was dropped for what it says."""
+    fake = write(parts, narrations=[make_narration(0.5)], missing=missing)
+    assert assemble(fake, parts).drops == ({"frames_missing": 1} if missing else {})
     assert fake.prepared.frames_key is not None
     path = parts.path("frames", fake.prepared.frames_key)
     data = bytearray(path.read_bytes())
@@ -260,13 +270,6 @@ def test_damaged_part_is_named(parts: PartStore) -> None:
     path.write_bytes(data)
     with pytest.raises(StoreDamagedError, match="part must match its digest"):
         assemble(fake, parts)
-
-
-def test_block_of_windows_equals_the_slice_of_all(parts: PartStore) -> None:
-    fake = write(parts, invalid=[14])
-    rows = assemble(fake, parts, segments={"require": []})
-    np.testing.assert_array_equal(rows.imu_block(1, 3), rows.imu[1:3])
-    assert rows.imu_block(2, 2).shape == (0, 6, 10)
 
 
 def test_sentences_are_found_by_the_hash_of_their_utf8(parts: PartStore) -> None:
@@ -424,7 +427,7 @@ def test_imu_alone_needs_no_encoder(parts: PartStore) -> None:
     fake = write(parts, narrations=[])
     bare = replace(fake.prepared, frames_key=None, text_key=None)
     config = make_config(parts.root.parent, segments={"policy": "stride", "require": ["imu"]})
-    rows = assemble_take(bare, parts=parts, config=config, encoder=None)
+    rows = fill_take(bare, parts=parts, config=config, spec=None)
     assert (len(rows), rows.drops) == (5, {})
-    assert rows.video.shape == rows.text.shape == (5, 0)
+    assert set(rows.arrays) == {"imu", "valid"}
     assert rows.valid.tolist() == [[True, False, False]] * 5

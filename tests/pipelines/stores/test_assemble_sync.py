@@ -8,8 +8,14 @@ import pytest
 from pipelines.align.sync_audit import SyncAudit
 from pipelines.parts.store import PartStore
 from pipelines.stores import sync_record
-from pipelines.stores.assemble import TakeRows, assemble_take
-from tests.factories import SPEC, FakeTake, make_config, make_narration, write_fake_take
+from tests.factories import (
+    FakeTake,
+    FilledTake,
+    fill_take,
+    make_config,
+    make_narration,
+    write_fake_take,
+)
 
 MS = 1_000_000
 NARRATIONS = tuple(make_narration(s, f"says {s}") for s in (0.6, 1.7, 2.5, 4.4))
@@ -25,9 +31,9 @@ def fake(parts: PartStore) -> FakeTake:
     return write_fake_take(parts, config=make_config(parts.root.parent), narrations=NARRATIONS)
 
 
-def assemble(fake: FakeTake, parts: PartStore, **overrides: object) -> TakeRows:
+def assemble(fake: FakeTake, parts: PartStore, **overrides: object) -> FilledTake:
     config = make_config(parts.root.parent, **overrides)
-    return assemble_take(fake.prepared, parts=parts, config=config, encoder=SPEC)
+    return fill_take(fake.prepared, parts=parts, config=config)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.imu.sample_counts import COUNT_COLUMNS
 from pipelines.parts.store import PartStore
-from pipelines.stores.cut_imu import ImuGrid, read_imu_grid
+from pipelines.stores.cut_imu import ImuGrid, cut_windows, read_imu_grid, read_imu_values
 from schemas.errors import StoreDamagedError
 from schemas.imu import IMU_CHANNELS, IMU_PART_SCHEMA
 from schemas.time import Interval
@@ -50,6 +50,20 @@ def test_windows_are_exact_slices_of_the_part(tmp_path: Path) -> None:
         name: table[name].to_pylist() for name in COUNT_COLUMNS
     }
     assert (grid.stream, grid.frame) == ("imu-left", "device")
+
+
+def test_values_alone_are_those_of_the_grid(tmp_path: Path) -> None:
+    table = imu_table(Interval(30, 530), step_ns=10, rng=np.random.default_rng(0))
+    parts = write(tmp_path, table)
+    first_ns, values = read_imu_values(parts, key="ab" * 32)
+    assert first_ns == 30
+    np.testing.assert_array_equal(values, read(parts).values)
+    first = np.array([0, 17, 40])
+    np.testing.assert_array_equal(
+        cut_windows(values, first, samples=10), read(parts).cut(first, samples=10)
+    )
+    with pytest.raises(StoreDamagedError, match="must hold grid points, got none"):
+        read_imu_values(write(tmp_path / "b", IMU_PART_SCHEMA.empty_table()), key="ab" * 32)
 
 
 def test_no_window_of_a_take_shorter_than_one(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import zarr
 
 from pipelines.stores.files import file_sha256
 from pipelines.stores.sealed import (
+    read_manifest,
     read_run_record,
     seal_run_record,
 )
-from pipelines.stores.verify import verify_version
+from pipelines.stores.verify import _sort_problem, verify_version
+from schemas.segment import SEGMENT_SORT
 from schemas.store import canonical_json, version_id
 
 
@@ -43,9 +46,13 @@ def reseal(published: tuple[Path, str], **counts: Any) -> tuple[Path, str]:
 
 
 def test_sound_version_has_no_problems(published: tuple[Path, str]) -> None:
-    seen: list[int] = []
-    assert verify_version(*published, progress=seen.append) == []
-    assert seen == [24]
+    seen: list[tuple[str, int, int]] = []
+    assert verify_version(*published, progress=lambda *told: seen.append(told)) == []
+    size = sum(entry.size for entry in read_manifest(*published).objects)
+    digests = [told for told in seen if told[0] == "digests"]
+    assert [done for _, done, _ in digests] == sorted(done for _, done, _ in digests)
+    assert digests[-1] == ("digests", size, size)
+    assert seen[len(digests) :] == [("rows", 24, 24)]
 
 
 def test_resealing_itself_makes_no_problem(published: tuple[Path, str]) -> None:
@@ -144,6 +151,64 @@ def test_wrong_content_is_found_even_when_its_digests_fit(
 ) -> None:
     damage(folder_of(published))
     assert found(reseal(published)) == {(loc, kind)}
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 23, 24])
+@pytest.mark.parametrize("swapped", [1, 11, 22])
+def test_rows_out_of_order_are_found_wherever_blocks_end(
+    published: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, rows: int, swapped: int
+) -> None:
+    monkeypatch.setattr("pipelines.stores.verify._SORTED_ROWS", rows)
+    assert found(published) == set()
+    order = list(range(24))
+    order[swapped - 1 : swapped + 1] = [swapped, swapped - 1]
+    rewrite_rows(lambda table: table.take(order))(folder_of(published))
+    (problem,) = verify_version(*reseal(published))
+    assert problem.kind == "order"
+    assert f"row {swapped} is not" in problem.message
+
+
+def test_order_is_that_of_the_names_then_the_numbers() -> None:
+    """Oracle: Python's own order of tuples."""
+    rng = np.random.default_rng(0)
+    names = ["a", "b", "é", "z", "\U0001f600"]
+    keys = [
+        (*rng.choice(names, 2).tolist(), *rng.integers(-1, 2, 2).tolist(), rng.choice(names))
+        for _ in range(400)
+    ]
+    for pair in pairwise(keys):
+        table = pa.table(
+            {
+                name: list(column)
+                for name, column in zip(SEGMENT_SORT, zip(*pair, strict=True), strict=True)
+            }
+        )
+        wanted = "order" if pair[0] > pair[1] else "repeat" if pair[0] == pair[1] else None
+        assert next(_sort_problem(table), (None, 0))[0] == wanted
+
+
+def test_quality_must_be_what_the_rows_give(published: tuple[Path, str]) -> None:
+    folder = folder_of(published)
+    table = pq.read_table(folder / "segments.parquet")
+    values = table["imu_gap_ns"].to_pylist()
+    rewrite_rows(lambda t: set_column(t, "imu_gap_ns", [values[0] * 9, *values[1:]]))(folder)
+    (problem,) = verify_version(*reseal(published))
+    assert (problem.loc, problem.kind) == ("manifest.json", "quality")
+    assert "quality.imu_gap_ns must be what the rows of segments.parquet give" in problem.message
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_value_that_is_not_finite_is_told_with_its_row(
+    published: tuple[Path, str], value: float
+) -> None:
+    rewrite_array("imu", fill((13, 5, 9), value))(folder_of(published))
+    (problem,) = verify_version(*reseal(published))
+    assert problem.message == "must be finite, row 13 is not"
+
+
+def test_huge_values_are_finite(published: tuple[Path, str]) -> None:
+    rewrite_array("imu", fill((13, 5, 9), 3e38))(folder_of(published))
+    assert verify_version(*reseal(published)) == []
 
 
 def test_counts_must_add_up(published: tuple[Path, str]) -> None:

@@ -37,13 +37,13 @@ def write(path: Path, take: TakeTruth, fault: str | None) -> Path:
 @pytest.mark.parametrize(
     ("fault", "frames", "codec", "decoder"),
     [
-        (None, 24, "h264", "decord"),
-        ("imu_gap", 24, "h264", "decord"),
-        ("video_short", 22, "h264", "decord"),
+        (None, 24, "h264", "pyav"),
+        ("imu_gap", 24, "h264", "pyav"),
+        ("video_short", 22, "h264", "pyav"),
         ("video_av1", 24, "av1", "pyav"),
-        ("video_2997", 24, "h264", "decord"),
-        ("video_variable_rate", 24, "h264", "decord"),
-        ("video_rotated", 24, "h264", "decord"),
+        ("video_2997", 24, "h264", "pyav"),
+        ("video_variable_rate", 24, "h264", "pyav"),
+        ("video_rotated", 24, "h264", "pyav"),
     ],
 )
 def test_readable_faults_show_every_frame_upright_at_its_time(

@@ -14,6 +14,7 @@ from schemas.errors import TakeError
 from tests.video_files import make_frames, write_video
 
 NTSC = Fraction(30000, 1001)
+NO_B_FRAMES = {"preset": "veryfast", "crf": "20", "bf": "0", "threads": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +22,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Chapters of 20, 1 and 15 frames at 29.97 a second; the last is AV1."""
     folder = tmp_path_factory.mktemp("chapters")
     return [
-        write_video(folder / "1.mp4", make_frames(20), rate=NTSC),
-        write_video(folder / "2.mp4", make_frames(1, seed=1), rate=NTSC),
+        write_video(folder / "1.mp4", make_frames(20), rate=NTSC, options=NO_B_FRAMES),
+        write_video(folder / "2.mp4", make_frames(1, seed=1), rate=NTSC, options=NO_B_FRAMES),
         write_video(
             folder / "3.mp4",
             make_frames(15, seed=2),
@@ -60,7 +61,16 @@ def test_frames_are_those_of_each_file(files: list[Path]) -> None:
 def test_chunks_keep_to_one_file_and_say_who_decoded(files: list[Path]) -> None:
     reader = open_chapters(files, decoder="auto")
     chunks = [(len(frames), reader.decoder) for frames in reader.read(np.arange(4, 36), chunk=8)]
-    assert chunks == [(8, "decord"), (8, "decord"), (1, "decord"), (8, "pyav"), (7, "pyav")]
+    assert chunks == [(8, "pyav"), (8, "pyav"), (1, "pyav"), (8, "pyav"), (7, "pyav")]
+
+
+def test_scaling_and_threads_reach_every_file(files: list[Path]) -> None:
+    reader = open_chapters(files, decoder="auto")
+    wanted = np.array([0, 19, 20, 21, 35])
+    one = np.concatenate(list(reader.read(wanted, chunk=8, short_side=48)))
+    assert one.shape == (5, 48, 80, 3)
+    two = np.concatenate(list(reader.read(wanted, chunk=8, short_side=48, threads=2)))
+    np.testing.assert_array_equal(one, two)
 
 
 def test_one_file_is_opened_as_it_is(files: list[Path]) -> None:

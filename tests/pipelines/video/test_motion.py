@@ -1,10 +1,16 @@
+from pathlib import Path
+
+import av
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
 from scipy import ndimage
 
+from pipelines.synthetic.picture import make_world, render_frame
+from pipelines.video.decode import open_video
 from pipelines.video.motion import image_shifts, small_grey
+from tests.video_files import write_video
 
 
 def texture(seed: int = 0) -> npt.NDArray[np.float32]:
@@ -91,6 +97,28 @@ def test_known_shift_is_found_to_a_fraction_of_a_pixel(dx: float, dy: float) -> 
     assert found_dx * 160 == pytest.approx(dx, abs=0.12)
     assert found_dy * 90 == pytest.approx(dy, abs=0.12)
     assert 0.3 < peak <= 1.0
+
+
+def test_pictures_scaled_for_the_encoder_move_as_the_larger_ones_do(tmp_path: Path) -> None:
+    world = make_world(5, sub_action=1)
+    angles = [np.array([0.02 * np.sin(i), 0.03 * np.cos(i), 0.005 * i]) for i in range(12)]
+    planes = [
+        render_frame(world, angles=angle, centre_px=(300, 300), size_px=448, index=i)
+        for i, angle in enumerate(angles)
+    ]
+    frames = [av.VideoFrame.from_ndarray(p, format="yuv420p") for p in planes]
+    path = write_video(tmp_path / "v.mp4", [f.to_ndarray(format="rgb24") for f in frames])
+    for decoder in ("decord", "pyav"):
+        reader = open_video(path, decoder=decoder)
+        full, small = (
+            image_shifts(small_grey(next(reader.read(np.arange(12), short_side=short_side))))
+            for short_side in (None, 224)
+        )
+        assert np.abs(full[:, :2]).max() * 160 > 1
+        # A twentieth of a pixel of the small picture; known shifts are found to a tenth.
+        assert np.abs((small - full)[:, 0]).max() * 160 < 0.05
+        assert np.abs((small - full)[:, 1]).max() * 90 < 0.05
+        assert np.abs((small - full)[:, 2]).max() < 0.02
 
 
 def test_peak_is_low_between_unrelated_pictures() -> None:

@@ -19,7 +19,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_real_ntsc_video(shared_data: Path) -> None:
     reader = open_video(shared_data / "gopro_karma.mp4", decoder="auto")
-    assert (reader.decoder, len(reader)) == ("decord", 362)
+    assert (reader.decoder, len(reader)) == ("pyav", 362)
     # 3003 ticks of 1/90000 s a frame.
     assert reader.pts_ns.tolist() == [round(Fraction(i * 1001, 30000) * 10**9) for i in range(362)]
 

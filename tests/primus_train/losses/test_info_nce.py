@@ -94,3 +94,30 @@ def test_an_empty_batch_is_zero_and_differentiable() -> None:
     assert float(loss.detach()) == 0
     assert query.grad is not None
     assert float(query.grad.abs().sum()) == 0
+
+
+def test_masked_rows_take_no_part_even_where_they_win_or_have_no_direction() -> None:
+    query, keys = pair()
+    mask = torch.tensor([True, True, False, True, True, False, True])
+    wanted = info_nce(query[mask], keys[mask], temperature=0.01)
+    keys[2] = query[0]  # would be the best key of all
+    keys[5], query[5] = 0, 0
+    query, keys = query.requires_grad_(), keys.requires_grad_()
+    got = info_nce(query, keys, temperature=0.01, mask=mask)
+    got.backward()
+    assert float(got.detach()) == pytest.approx(float(wanted))
+    for leaf in (query, keys):
+        assert leaf.grad is not None
+        assert torch.isfinite(leaf.grad).all()
+        assert not leaf.grad[~mask].any()
+
+
+def test_masked_gradients_are_those_of_the_rows_alone() -> None:
+    mask = torch.tensor([True, False, True, True, False, True, True])
+    alone = [t[mask].requires_grad_() for t in pair()]
+    info_nce(*alone, temperature=0.1, direction="symmetric").backward()
+    query, keys = (t.requires_grad_() for t in pair())
+    info_nce(query, keys, temperature=0.1, mask=mask, direction="symmetric").backward()
+    for leaf, small in zip((query, keys), alone, strict=True):
+        assert leaf.grad is not None
+        torch.testing.assert_close(leaf.grad[mask], small.grad)

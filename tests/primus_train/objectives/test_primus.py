@@ -208,6 +208,27 @@ def test_shuffled_targets_cost_more() -> None:
     )
 
 
+def test_hidden_targets_reach_no_gradient_whatever_they_hold() -> None:
+    objective = make(terms=["mm"])
+    b = batch(hidden=(1, 4))
+    b.video[1], b.text[4] = torch.nan, torch.inf
+    losses = objective(b)
+    losses.total.backward()
+    grads = [p.grad for p in objective.parameters() if p.grad is not None]
+    assert math.isfinite(float(losses.total.detach()))
+    assert all(torch.isfinite(grad).all() for grad in grads)
+
+
+@torch.no_grad()
+def test_a_past_of_masked_segments_alone_is_no_past() -> None:
+    objective = make(terms=["nn"], neighbours="video")
+    objective.losses(embeddings(8, 1), batch=batch(8, 1, hidden=tuple(range(8))), view=None)
+    losses = objective.losses(embeddings(), batch=batch(), view=None)
+    assert objective.bank is not None
+    assert len(objective.bank) == 6
+    assert [float(value) for value in losses.parts.values()] == [0.0] * 3
+
+
 def test_one_encoder_call_serves_both_views() -> None:
     objective = make(terms=["ss"]).eval()
     calls = []

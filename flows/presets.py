@@ -7,19 +7,19 @@ import yaml
 
 from schemas.errors import UsageError
 
-__all__ = ["PROFILES", "read_profile"]
+__all__ = ["PRESETS", "read_preset"]
 
-PROFILES: Final = ("published",)
+PRESETS: Final = ("published",)
 
 
-def read_profile(name: str) -> dict[str, Any]:
-    """Return a profile's fields by stage.
+def read_preset(name: str) -> dict[str, Any]:
+    """Return a preset's fields by stage.
 
     Raises:
-        UsageError: if there is no such profile.
+        UsageError: if there is no such preset.
     """
-    if name not in PROFILES:
-        raise UsageError(f"--profile must be among {', '.join(PROFILES)}, got {name}")
+    if name not in PRESETS:
+        raise UsageError(f"--preset must be among {', '.join(PRESETS)}, got {name}")
     text = (resources.files("flows") / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
     fields: dict[str, Any] = yaml.safe_load(text)
     return fields

@@ -1,4 +1,4 @@
-"""Profiles: what they set, and that whatever is said explicitly wins over them."""
+"""Presets: what they set, and that whatever is said explicitly wins over them."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flows.cli import main
-from flows.profiles import PROFILES, read_profile
+from flows.presets import PRESETS, read_preset
 from pipelines.config import PrepConfig, load_config
 from schemas.errors import UsageError
 
@@ -14,7 +14,7 @@ GIVEN = {"dataset.name": "egoexo4d", "dataset.root": "d", "store.uri": "s"}
 
 
 def changed(config: PrepConfig) -> dict[str, Any]:
-    """Return every field, dotted, that differs from a run without a profile."""
+    """Return every field, dotted, that differs from a run without a preset."""
     plain = load_config(None, overrides=GIVEN).model_dump(mode="json")
     found = {}
     for stage, fields in config.model_dump(mode="json").items():
@@ -28,7 +28,7 @@ def changed(config: PrepConfig) -> dict[str, Any]:
 
 
 def test_published_sets_these_fields_and_no_other() -> None:
-    config = load_config(None, overrides=GIVEN, base=read_profile("published"))
+    config = load_config(None, overrides=GIVEN, base=read_preset("published"))
     assert changed(config) == {
         "dataset.labels": "published",
         "imu.alignment": "first_sample",
@@ -41,10 +41,10 @@ def test_published_sets_these_fields_and_no_other() -> None:
     }
 
 
-def test_file_and_command_line_win_over_a_profile(tmp_path: Path) -> None:
+def test_file_and_command_line_win_over_a_preset(tmp_path: Path) -> None:
     path = tmp_path / "prep.yaml"
     path.write_text("imu: {alignment: clock, rate_hz: 100}\nsegments: {length_ms: 4000}\n")
-    base = read_profile("published")
+    base = read_preset("published")
     config = load_config(path, overrides={**GIVEN, "text.passes": "all"}, base=base)
     assert config.imu.alignment == "clock"
     assert config.imu.rate_hz == "100"
@@ -52,14 +52,14 @@ def test_file_and_command_line_win_over_a_profile(tmp_path: Path) -> None:
     assert config.segments.policy == "published"
     assert config.segments.length_ms == 4000
     assert config.text.passes == "all"
-    # What was laid over it has not changed the profile itself.
-    assert base == read_profile("published")
+    # What was laid over it has not changed the preset itself.
+    assert base == read_preset("published")
 
 
-def test_an_unknown_profile_is_refused() -> None:
-    assert PROFILES == ("published",)
-    with pytest.raises(UsageError, match="--profile must be among published, got fast"):
-        read_profile("fast")
+def test_an_unknown_preset_is_refused() -> None:
+    assert PRESETS == ("published",)
+    with pytest.raises(UsageError, match="--preset must be among published, got fast"):
+        read_preset("fast")
 
 
 def test_windows_resampled_alone_need_whole_hz() -> None:

@@ -1,0 +1,90 @@
+"""A job of publishing: the rows of a batch of takes, written to one file for the driver."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.config import PrepConfig
+from pipelines.parts.store import PartKind, PartStore
+from pipelines.profile.work import WorkMeter
+from pipelines.stores.assemble import TakeRows, assemble_take
+from pipelines.stores.prepared_takes import PreparedTake, read_takes
+from pipelines.stores.task_map import Job
+from schemas.embedding import EmbeddingSpec
+from schemas.segment import SEGMENT_SCHEMA
+
+__all__ = ["assemble_batch"]
+
+
+def assemble_batch(job: Job) -> Job:
+    """Decide on the rows of some takes; repeating it writes the same files again.
+
+    Args:
+        job: ``index``; ``takes``, as ``write_takes`` gives them, with their ``narrations`` file;
+            ``rows``, the file to write: ``SEGMENT_SCHEMA``, a record batch a take; ``config`` and
+            ``encoder`` of the run.
+
+    Returns:
+        ``index``; ``takes``, for each the number of ``rows``, ``planned`` segments, ``drops`` and
+        the file of its ``windows`` (None but where each is resampled by itself); ``work``.
+
+    Raises:
+        StoreDamagedError: if a part is missing or altered.
+    """
+    config = PrepConfig.model_validate(job["config"])
+    spec = EmbeddingSpec.model_validate(job["encoder"]) if job["encoder"] is not None else None
+    parts = PartStore(config.parts_root)
+    path = Path(job["rows"])
+    meter = WorkMeter()
+    takes: list[dict[str, Any]] = []
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        for prepared in read_takes(Path(job["narrations"]), job["takes"]):
+            with meter.timed("assemble"):
+                found = assemble_take(prepared, parts=parts, config=config, encoder=spec)
+                windows = _write_windows(path, len(takes), found)
+            meter.add(
+                "assemble",
+                items=found.planned,
+                bytes_in=_bytes_read(prepared, parts=parts) if found.planned else 0,
+            )
+            takes.append(
+                {
+                    "rows": len(found),
+                    "planned": found.planned,
+                    "drops": dict(found.drops),
+                    "windows": windows,
+                }
+            )
+            (batch,) = found.table.combine_chunks().to_batches() or [_NOTHING]
+            yield batch
+
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SEGMENT_SCHEMA) as writer:
+        for batch in rows():
+            writer.write_batch(batch)
+    meter.add("assemble", bytes_out=path.stat().st_size)
+    work = {stage: done.model_dump() for stage, done in meter.work().items()}
+    return {"index": job["index"], "takes": takes, "work": work}
+
+
+_NOTHING = pa.RecordBatch.from_pylist([], schema=SEGMENT_SCHEMA)
+
+
+def _write_windows(rows: Path, number: int, found: TakeRows) -> str | None:
+    if found.windows is None:
+        return None
+    path = rows.with_suffix(f".{number}.npy")
+    np.save(path, found.windows, allow_pickle=False)
+    return str(path)
+
+
+def _bytes_read(prepared: PreparedTake, *, parts: PartStore) -> int:
+    """Return the size of the parts that are read whole: all but the embeddings."""
+    keys: tuple[tuple[PartKind, str | None], ...] = (
+        ("imu", prepared.imu_key),
+        ("raw_imu", prepared.raw_imu_key),
+    )
+    return sum(parts.path(kind, key).stat().st_size for kind, key in keys if key is not None)

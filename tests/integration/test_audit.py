@@ -146,7 +146,7 @@ def test_audit_is_measured_with_the_parts_and_never_again(
     uids = measured["rows"]["take_uid"].unique().to_list()
     # The worker's own doing, before any version is assembled.
     assert all(
-        outcome.status == "ready" and not outcome.computed and "audit" in outcome.seconds
+        outcome.status == "ready" and not outcome.computed and "audit" in outcome.work
         for outcome in prepare_batch(config, uids, encoder_spec=encoder.spec, run="again")
     )
     assert {path: path.read_bytes() for path in folder.rglob("*.json")} == kept

@@ -66,8 +66,8 @@ class Clip4ClipEncoder:
         self._device = torch.device(spec.device_kind)
         self._dtype = torch_dtype(spec.precision)
         read_class_token_alone(vision)
-        self._vision = vision.eval().requires_grad_(False).to(self._device, self._dtype)
-        self._text = text.eval().requires_grad_(False).to(self._device, self._dtype)
+        self._vision = _settled(vision, device=self._device, dtype=self._dtype)
+        self._text = _settled(text, device=self._device, dtype=self._dtype)
         self._tokenizer = tokenizer
         self._end_token = int(tokenizer.eos_token_id)
         self._pad_token = int(tokenizer.pad_token_id)
@@ -211,6 +211,17 @@ def read_pooler(files: EncoderFiles, *, pooling: str, dim: int | None = None) ->
     if dim is None:
         dim = vision_config(state, path=checkpoint).projection_dim
     return read_seq_transf(state, dim=dim, path=checkpoint)
+
+
+def _settled(
+    tower: torch.nn.Module, *, device: torch.device, dtype: torch.dtype
+) -> torch.nn.Module:
+    tower = tower.eval().requires_grad_(False).to(device, dtype)
+    for parameter in tower.parameters():
+        # Weights mapped from a file begin wherever its header ends; products of a single row come
+        # out otherwise there than in memory of torch's own, which lies as vector units like it.
+        parameter.data = parameter.data.clone()
+    return tower
 
 
 def _pad_rows(x: torch.Tensor, rows: int) -> torch.Tensor:

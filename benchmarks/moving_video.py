@@ -30,9 +30,8 @@ _WORLD_PX: Final = 896
 # Without the last two, the bytes would depend on the processor's vector instructions.
 _LENS: Final = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
 _CENTRE_PX: Final = (500.0, 500.0)
-# x264's bytes depend on its number of threads, not on what they come to do when: a fixed number
-# gives equal bytes on every machine.
-_X264_THREADS: Final = 4
+# With several threads x264's bytes came out otherwise on a busy machine.
+_X264_THREADS: Final = 1
 
 
 def write_moving_video(path: Path, *, frames: int, size_px: int, b_frames: int) -> Path:

@@ -26,7 +26,7 @@ class FrameCounts:
     error_ns: npt.NDArray[np.int64]
     """(N,) furthest of them from its grid time; 0 where there is none."""
     decoder: pl.Series
-    """(N,) who decoded them, both names where PyAV took over in the middle; null without any."""
+    """(N,) who decoded them, both names where a core took over from the GPU; null without any."""
 
 
 def count_frames(

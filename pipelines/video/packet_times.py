@@ -13,7 +13,7 @@ from pipelines.video.picture_stream import open_picture, read_frame_index, read_
 from schemas.errors import TakeError
 from schemas.time import NS_PER_S
 
-__all__ = ["PacketTimes", "read_packet_times", "read_pts", "undecodable"]
+__all__ = ["PacketTimes", "read_packet_times", "undecodable"]
 
 
 def undecodable(path: Path, who: str, error: Exception) -> TakeError:
@@ -117,16 +117,6 @@ def read_packet_times(path: Path) -> PacketTimes:
         key_seek=key_columns[:, 2],
         in_order=bool((np.diff(order) > 0).all()) and len(key_columns) == called_key,
     )
-
-
-def read_pts(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return each shown frame's time as the file has it, and in ns since the first, both (F,).
-
-    Raises:
-        TakeError: as :func:`read_packet_times`.
-    """
-    times = read_packet_times(path)
-    return times.pts, times.pts_ns
 
 
 def _to_ns(ticks: npt.NDArray[np.int64], *, time_base: Fraction) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.video.decode import open_video
-from pipelines.video.packet_times import read_pts
+from pipelines.video.packet_times import read_packet_times
 from schemas.errors import TakeError
 from tests.video_files import make_frames, write_video
 
@@ -64,6 +64,7 @@ def test_file_without_a_picture_is_refused(tmp_path: Path) -> None:
 def test_times_start_at_zero_wherever_the_file_does(tmp_path: Path) -> None:
     pts = [90_000, 93_000, 97_000]
     path = write_video(tmp_path / "late.mp4", make_frames(3), pts=pts)
-    recorded, pts_ns = read_pts(path)
+    times = read_packet_times(path)
+    recorded, pts_ns = times.pts, times.pts_ns
     assert np.diff(recorded).tolist() == [3000, 4000]
     assert pts_ns.tolist() == [0, 33_333_333, 77_777_778]

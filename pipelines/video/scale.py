@@ -50,11 +50,16 @@ def shrink(picture: npt.NDArray[np.uint8], *, height: int, width: int) -> npt.ND
     """
     if picture.shape[:2] == (height, width):
         return picture
-    pixels = torch.from_numpy(np.require(picture, requirements=["C", "W"])).permute(2, 0, 1)
+    # With a whole picture's stride for the batch torch sees that colours lie innermost, and leaves
+    # them there; told [None] it would part them.
+    whole = np.require(picture, requirements=["C", "W"]).reshape(1, *picture.shape)
     smaller = torch.nn.functional.interpolate(
-        pixels[None], size=(height, width), mode="bicubic", antialias=True
+        torch.from_numpy(whole).permute(0, 3, 1, 2),
+        size=(height, width),
+        mode="bicubic",
+        antialias=True,
     )
-    found: npt.NDArray[np.uint8] = smaller[0].permute(1, 2, 0).numpy()
+    found: npt.NDArray[np.uint8] = smaller.permute(0, 2, 3, 1).numpy()[0]
     return found
 
 

@@ -8,7 +8,7 @@ DEMO   ?= demo-out
 
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test test-long lint types bench train-env clean help
+.PHONY: demo test test-long lint types bench fuzz audit train-env clean help
 
 help:
 	@echo "make demo       the whole road on synthetic data, offline, into $(DEMO)/"
@@ -16,6 +16,8 @@ help:
 	@echo "make test-long  the tests at acceptance size"
 	@echo "make lint       ruff and mypy only"
 	@echo "make bench      the benchmarks"
+	@echo "make fuzz       ten minutes of broken input for each binary parser"
+	@echo "make audit      known faults of the installed packages; needs the internet"
 
 # The stamp depends on what decides the environment, so an edit to either file re-installs.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -54,6 +56,12 @@ train-env: $(TRAIN)/.ready
 
 bench: $(VENV)/.ready
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+fuzz: $(VENV)/.ready
+	@for t in vrs gpmf mp4; do $(BIN)/python -m tests.fuzz $$t --seconds 600 --corpus .fuzz/$$t || exit 1; done
+
+audit: $(VENV)/.ready
+	$(BIN)/python .ci/audit
 
 clean:
 	rm -rf $(VENV) $(TRAIN) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

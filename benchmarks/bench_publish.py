@@ -28,9 +28,9 @@ from simulated_parts import SimulatedTakes, write_simulated_parts
 
 from pipelines.parts.store import PartStore
 from pipelines.profile.work import WorkMeter
+from pipelines.storage.files import file_sha256
 from pipelines.stores.arrays import array_layout, array_spec, create_arrays
 from pipelines.stores.assemble import assemble_take
-from pipelines.stores.files import file_sha256
 from pipelines.stores.publish import PublishedVersion, publish_version
 from pipelines.stores.task_map import Job, TaskMap, run_here
 from pipelines.stores.verify import verify_version

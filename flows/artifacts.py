@@ -1,10 +1,10 @@
 """What a run leaves in Prefect: counts, quarantine, quality and, where measured, its profile."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from flows.summary import RunSummary
 from pipelines.prepare import TakeOutcome
+from pipelines.storage.places import open_place
 from pipelines.stores.verify import read_manifest
 
 __all__ = ["write_artifacts"]
@@ -33,7 +33,7 @@ def write_artifacts(summary: RunSummary, outcomes: Sequence[TakeOutcome]) -> Non
         if o.status == "quarantined"
     ]
     create_table_artifact(rows, key="quarantine", description="takes that could not be made")
-    quality = read_manifest(Path(summary.store), summary.version).quality
+    quality = read_manifest(open_place(summary.store), summary.version).quality
     create_table_artifact(
         [{"column": column, **figures} for column, figures in quality.items()],
         key="quality",

@@ -9,6 +9,8 @@ from typing import Final, get_args
 
 from flows import commands
 from flows.presets import PRESETS
+from flows.stopping import exit_code_of, stop_signals
+from flows.store_commands import STORE_EXAMPLES, add_store_parser
 from pipelines.config import DatasetName
 from pipelines.synthetic.faults import faults_of
 from pipelines.synthetic.registry import SYNTHETIC
@@ -34,15 +36,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 2
     try:
-        code: int = args.handler(args)
+        with stop_signals():
+            code: int = args.handler(args)
     except PrimusError as error:
         if args.debug:
             traceback.print_exc()
         sys.stderr.write(f"primus-prep: {error}\n")
         return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("primus-prep: interrupted; run it again to go on where it stopped\n")
-        return 1
+    except KeyboardInterrupt as stop:
+        sys.stderr.write("primus-prep: stopped; run it again to go on, what was done is kept\n")
+        return exit_code_of(stop)
     except Exception as error:
         # A batch job wants one line; --debug shows the rest.
         if args.debug:
@@ -138,15 +141,27 @@ def _make_parser() -> argparse.ArgumentParser:
             "--config prep.yaml --profile --executor dask --dask-report dask.html",
         )
     )
-    _add_store(
+    _add_run(
         add(
-            "store",
-            "look at a store and its versions",
-            "ls store",
-            "verify store@latest",
-            "tag store@0123456789abcdef paper",
-            "table1 egoexo4d-store ego4d-store@latest realworld-store",
+            "status",
+            "what of a run is done, left and quarantined, and how long the rest takes",
+            "--config prep.yaml",
+            "--dataset egoexo4d --root data --store store --encoder encoder --json",
+        ),
+        handler=_run_status,
+    )
+    _add_retry(
+        add(
+            "retry",
+            "run again only the takes quarantined for some reasons, then publish",
+            "--config prep.yaml --reason source_unreadable",
+            "--config prep.yaml --reason vrs_missing,video_missing --json",
+            notes="takes that were never tried are prepared too, as the version holds all\n\n",
         )
+    )
+    add_store_parser(
+        add("store", "look at a store, check, compare, mend and tidy it", *STORE_EXAMPLES),
+        finish=_finish_with_json,
     )
     _add_mask(
         add(
@@ -174,6 +189,10 @@ def _finish(parser: argparse.ArgumentParser, handler: commands.Handler, *, json:
     )
     if json:
         parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def _finish_with_json(parser: argparse.ArgumentParser, handler: commands.Handler) -> None:
+    _finish(parser, handler, json=True)
 
 
 def _add_synth(parser: argparse.ArgumentParser) -> None:
@@ -214,7 +233,7 @@ def _add_make_encoder(parser: argparse.ArgumentParser) -> None:
 
 def _add_inventory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True, choices=DATASETS)
-    parser.add_argument("--root", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--root", required=True, metavar="DIR")
     _add_settings(parser, example="dataset.positions=[head,waist]")
     _finish(parser, commands.run_inventory, json=True)
 
@@ -259,7 +278,7 @@ def _run_plan(args: argparse.Namespace) -> int:
     return run_plan(args)
 
 
-def _add_run(parser: argparse.ArgumentParser) -> None:
+def _add_run(parser: argparse.ArgumentParser, handler: commands.Handler = commands.run_run) -> None:
     _add_config(parser)
     parser.add_argument(
         "--profile",
@@ -276,7 +295,29 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tag", metavar="T", help="store.tag")
     _add_settings(parser, example="segments.policy=stride")
-    _finish(parser, commands.run_run, json=True)
+    _finish(parser, handler, json=True)
+
+
+def _run_status(args: argparse.Namespace) -> int:
+    from flows.status_command import run_status
+
+    return run_status(args)
+
+
+def _run_retry(args: argparse.Namespace) -> int:
+    from flows.retry_command import run_retry
+
+    return run_retry(args)
+
+
+def _add_retry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reason",
+        required=True,
+        metavar="CODE[,CODE]",
+        help="quarantine reasons; takes quarantined for others are not touched",
+    )
+    _add_run(parser, handler=_run_retry)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -303,26 +344,6 @@ def _add_settings(parser: argparse.ArgumentParser, *, example: str) -> None:
         dest="settings",
         help=f"any field of the config, such as {example}; may be repeated",
     )
-
-
-def _add_store(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(handler=None)
-    add = parser.add_subparsers(metavar="ACTION", required=True).add_parser
-    for name, what, handler in (
-        ("ls", "versions and tags of a store", commands.run_store_ls),
-        ("show", "what a version holds", commands.run_store_show),
-        ("verify", "check every byte and count of a version", commands.run_store_verify),
-        ("tag", "point a tag at a version", commands.run_store_tag),
-    ):
-        action = add(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
-        action.add_argument("ref", metavar="URI" if name == "ls" else "URI[@REF]")
-        if name == "tag":
-            action.add_argument("tag", metavar="TAG")
-        _finish(action, handler, json=True)
-    what = "segments, hours, people and classes of stores, beside the paper's Table I"
-    table1 = add("table1", help=what, description=f"{what[0].upper()}{what[1:]}.")
-    table1.add_argument("refs", nargs="+", metavar="URI[@REF]")
-    _finish(table1, commands.run_store_table1, json=True)
 
 
 def _add_mask(parser: argparse.ArgumentParser) -> None:

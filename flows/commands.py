@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,23 +11,23 @@ from typing import Any
 import yaml
 
 from flows.chatter import send_native_stderr_to
-from schemas.errors import StoreDamagedError, StoreNotFoundError, UsageError
-from schemas.store import parse_store_ref
+from flows.open_ref import open_ref
+from flows.summary import RunSummary
+from pipelines.config import PrepConfig, load_config
+from schemas.errors import UsageError
 
 __all__ = [
     "Handler",
     "parse_settings",
+    "print_summary",
+    "quiet_libraries",
+    "read_run_config",
     "run_demo",
     "run_inventory",
     "run_make_encoder",
     "run_mask",
     "run_report",
     "run_run",
-    "run_store_ls",
-    "run_store_show",
-    "run_store_table1",
-    "run_store_tag",
-    "run_store_verify",
     "run_synth",
     "tell",
 ]
@@ -98,6 +99,7 @@ def run_inventory(args: argparse.Namespace) -> int:
             catalogue,
             dataset=config.dataset.name,
             root=config.dataset.root,
+            follow_links=config.dataset.follow_links,
             read_length=lambda take: reader.read_clock(take).span.duration_ns,
             progress=progress.to,
         )
@@ -106,8 +108,21 @@ def run_inventory(args: argparse.Namespace) -> int:
 
 def run_run(args: argparse.Namespace) -> int:
     """Prepare a dataset and publish a version."""
+    config = read_run_config(args)
+    quiet_libraries(args, config)
+    from flows.prepare import prepare
+
+    summary = prepare(config)
+    return tell(args, summary.model_dump(mode="json"), print_summary(summary))
+
+
+def read_run_config(args: argparse.Namespace) -> PrepConfig:
+    """Return the config that the options of ``run``, ``retry`` and ``status`` make up.
+
+    Raises:
+        UsageError: if they make up none.
+    """
     from flows.presets import PRESETS, read_preset
-    from pipelines.config import load_config
 
     given = {
         "dataset.name": args.dataset,
@@ -125,18 +140,32 @@ def run_run(args: argparse.Namespace) -> int:
     }
     preset = args.preset or (args.profile if args.profile in PRESETS else None)
     overrides = {key: value for key, value in given.items() if value is not None}
-    config = load_config(
+    return load_config(
         args.config,
         overrides={**overrides, **parse_settings(args.settings)},
         base=read_preset(preset) if preset else None,
     )
 
-    if args.quiet:
-        send_native_stderr_to(config.parts_root / "state" / "libraries.log")
-    from flows.prepare import prepare
 
-    summary = prepare(config)
-    report = summary.model_dump(mode="json")
+def quiet_libraries(args: argparse.Namespace, config: PrepConfig) -> None:
+    """Send what native libraries write to stderr to a file beside the parts, or a temporary one.
+
+    Raises:
+        StorageError: if there is no room or no permission.
+    """
+    from pipelines.storage.faults import storage_faults
+    from pipelines.storage.places import is_local
+
+    if not args.quiet:
+        return
+    place = config.parts_root / "state" / "libraries.log"
+    here = place if is_local(place) else Path(tempfile.gettempdir()) / "primus-prep-libraries.log"
+    with storage_faults(here):
+        send_native_stderr_to(here)
+
+
+def print_summary(summary: RunSummary) -> str:
+    """Return what a run reports, for a person."""
     text = (
         f"version {summary.version} in {summary.store}: {summary.stored} of {summary.planned} "
         f"segments stored, dropped {sum(summary.dropped.values())}, "
@@ -148,87 +177,7 @@ def run_run(args: argparse.Namespace) -> int:
         from pipelines.profile.report import print_profile
 
         text = f"{print_profile(summary.profile)}\n{text}"
-    return tell(args, report, text)
-
-
-def run_store_table1(args: argparse.Namespace) -> int:
-    """Print what stores hold beside the paper's Table I."""
-    from pipelines.stores.table_one import make_table_one, print_table_one
-
-    versions = [_resolve(ref) for ref in args.refs]
-    rows = make_table_one([(store, version) for store, version in versions])
-    report = {
-        "stores": [f"{store}@{version}" for store, version in versions],
-        "rows": [row.model_dump(mode="json") for row in rows],
-    }
-    return tell(args, report, print_table_one(rows))
-
-
-def run_store_ls(args: argparse.Namespace) -> int:
-    """List versions and tags."""
-    from pipelines.stores.refs import list_tags, list_versions
-
-    store = _store_folder(args.ref)
-    tags = list_tags(store)
-    versions = [
-        {"version": v, "tags": sorted(t for t, at in tags.items() if at == v)}
-        for v in list_versions(store)
-    ]
-    shown = "\n".join(f"{v['version']}  {' '.join(v['tags'])}" for v in versions)
-    return tell(args, {"store": str(store), "versions": versions}, shown or "no versions")
-
-
-def run_store_show(args: argparse.Namespace) -> int:
-    """Show a version's manifest in short."""
-    from pipelines.stores.verify import read_manifest
-
-    store, version = _resolve(args.ref)
-    manifest = read_manifest(store, version)
-    counts = manifest.counts
-    report = {
-        "store": str(store),
-        "version": version,
-        "dataset": manifest.dataset,
-        "encoder": manifest.encoder.model_dump(mode="json") if manifest.encoder else None,
-        "imu": manifest.imu.model_dump(mode="json"),
-        "counts": counts.model_dump(mode="json"),
-        "bytes": sum(entry.size for entry in manifest.objects),
-        "sources": len(manifest.sources),
-        "config": manifest.config,
-    }
-    return tell(args, report, _lines(report))
-
-
-def run_store_verify(args: argparse.Namespace) -> int:
-    """Check a version; exit code 1 names what is damaged."""
-    from flows.progress import stage_progress
-    from pipelines.stores.verify import verify_version
-
-    store, version = _resolve(args.ref)
-    with stage_progress({"digests": "bytes", "rows": "segments"}) as progress:
-        problems = verify_version(store, version, progress=progress)
-    report = {
-        "store": str(store),
-        "version": version,
-        "ok": not problems,
-        "problems": [{"object": p.loc, "message": p.message, "kind": p.kind} for p in problems],
-    }
-    if problems and not args.json:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        listed = "\n".join(f"  {p.loc}: {p.message}" for p in problems)
-        raise StoreDamagedError(f"{store}@{version} is damaged{more}:\n{listed}")
-    tell(args, report, f"{store}@{version} is whole")
-    return 1 if problems else 0
-
-
-def run_store_tag(args: argparse.Namespace) -> int:
-    """Point a tag at a version."""
-    from pipelines.stores.refs import write_tag
-
-    store, version = _resolve(args.ref)
-    write_tag(store, args.tag, version=version)
-    report = {"store": str(store), "tag": args.tag, "version": version}
-    return tell(args, report, f"{args.tag} -> {version}")
+    return text
 
 
 def run_mask(args: argparse.Namespace) -> int:
@@ -238,7 +187,7 @@ def run_mask(args: argparse.Namespace) -> int:
     from pipelines.stores.masks import write_mask
     from schemas.mask import MaskSpec
 
-    store, version = _resolve(args.ref)
+    store, version = open_ref(args.ref)
     try:
         spec = MaskSpec.model_validate(
             {
@@ -265,7 +214,7 @@ def run_report(args: argparse.Namespace) -> int:
     """Write the HTML page of a version."""
     from pipelines.report.html import write_report
 
-    store, version = _resolve(args.ref)
+    store, version = open_ref(args.ref)
     write_report(store, version=version, parts_root=None, out=args.out, details=args.details)
     return tell(args, {"out": str(args.out), "version": version}, f"report in {args.out}")
 
@@ -278,21 +227,6 @@ def run_demo(args: argparse.Namespace) -> int:
 
     report, text = demo(args.out, takes=args.takes, seconds=args.seconds, seed=args.seed)
     return tell(args, report, text)
-
-
-def _resolve(text: str) -> tuple[Path, str]:
-    from pipelines.stores.refs import read_ref
-
-    ref = parse_store_ref(text)
-    store = _store_folder(ref.uri)
-    return store, read_ref(store, ref.ref)
-
-
-def _store_folder(uri: str) -> Path:
-    store = Path(uri)
-    if not store.is_dir():
-        raise StoreNotFoundError(f"store must be an existing folder, got {uri}")
-    return store
 
 
 def parse_settings(settings: list[str]) -> dict[str, Any]:
@@ -318,14 +252,3 @@ def tell(args: argparse.Namespace, report: Mapping[str, Any], text: str) -> int:
     shown = json.dumps(report, ensure_ascii=False) if args.json else text
     sys.stdout.write(f"{shown}\n")
     return 0
-
-
-def _lines(report: Mapping[str, Any], *, indent: str = "") -> str:
-    lines: list[str] = []
-    for key, value in report.items():
-        if isinstance(value, Mapping):
-            lines.append(f"{indent}{key}:")
-            lines.append(_lines(value, indent=f"{indent}  "))
-        else:
-            lines.append(f"{indent}{key}: {value}")
-    return "\n".join(line for line in lines if line)

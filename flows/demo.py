@@ -16,7 +16,7 @@ from pipelines.encoders.make_encoder import make_encoder
 from pipelines.parts.store import PartStore
 from pipelines.report.figures import write_demo_figures
 from pipelines.report.html import write_report
-from pipelines.stores.files import write_atomic
+from pipelines.storage.files import write_atomic
 from pipelines.stores.verify import verify_version
 from pipelines.synthetic.egoexo4d import write_egoexo4d
 from pipelines.synthetic.plan import SYNTHETIC_VERSION

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from pipelines.config import PrepConfig
+from pipelines.datasets.mirror import held_files
 from pipelines.encoders.base import FrozenEncoder
 from pipelines.parts.keys import take_path
 from pipelines.profile.limits import (
@@ -17,7 +17,8 @@ from pipelines.profile.limits import (
 )
 from pipelines.profile.report import make_profile
 from pipelines.profile.work import StageWork
-from pipelines.stores.files import write_atomic
+from pipelines.storage.files import write_atomic
+from pipelines.storage.places import Place, is_local
 from pipelines.stores.sealed import read_run_record, seal_run_record
 from schemas.profile import Probe, RunProfile
 from schemas.store import RUN, canonical_json, version_path
@@ -55,7 +56,8 @@ def measure_profile(
     """
     began = time.perf_counter()
     execution = config.execution
-    probes = _measure(config, take=probed, encoder=encoder)
+    with held_files(config.dataset.root):
+        probes = _measure(config, take=probed, encoder=encoder)
     driver = {
         "catalogue": StageWork(seconds=seconds["catalogue"], items=takes),
         "start": StageWork(seconds=max(0.0, seconds["start"] - seconds["catalogue"])),
@@ -71,14 +73,15 @@ def measure_profile(
     )
 
 
-def write_profile(store: Path, version: str, *, profile: RunProfile) -> None:
+def write_profile(store: Place, version: str, *, profile: RunProfile) -> None:
     """Add a profile to the run record beside a version.
 
     The record is of the making and no part of the version's identity, and its publishing is itself
-    a stage of the profile: so it is written once more, whole, in one rename.
+    a stage of the profile: so it is written once more, whole, in one write.
 
     Raises:
         StoreDamagedError: if the record is not whole.
+        StorageError: if it cannot be written.
     """
     record = read_run_record(store, version)
     sealed = seal_run_record(record.model_copy(update={"profile": profile}))
@@ -89,17 +92,19 @@ def _measure(
     config: PrepConfig, *, take: Take | None, encoder: FrozenEncoder | None
 ) -> list[Probe]:
     root, threads = config.dataset.root, config.execution.threads_per_worker
+    store = config.store.place
     video, imu = (take.video, take.imu) if take is not None else (None, None)
     probes: list[Callable[[], Probe | None]] = [
         probe_sha256,
-        lambda: probe_write(Path(config.store.uri)),
+        # Of an object store's network there is no limit to hold a stage against.
+        lambda: probe_write(store) if is_local(store) else None,
     ]
     if (stream := video or imu) is not None:
-        source = take_path(root, stream.path)
+        source = take_path(root, stream.path, follow_links=config.dataset.follow_links)
         probes.append(lambda: probe_read(source))
     if encoder is not None:
         if video is not None:
-            path = take_path(root, video.path)
+            path = take_path(root, video.path, follow_links=config.dataset.follow_links)
             probes.append(lambda: probe_decode(path, threads=threads, step_ns=config.video.step_ns))
             probes.append(lambda: probe_encode(encoder, lanes=threads))
         probes.append(lambda: probe_encode_text(encoder))

@@ -20,6 +20,7 @@ from pipelines.encoders.base import FrozenEncoder
 from pipelines.pricing.estimate import Cluster
 from pipelines.pricing.rates import Rates
 from pipelines.pricing.survey import TakeCount
+from pipelines.storage.places import is_local
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import UsageError
 
@@ -153,7 +154,7 @@ def _survey(config: PrepConfig, *, trust_sizes: bool) -> _Dataset:
     catalogue = read_limited_catalogue(reader, limit=config.dataset.limit)
     catalogue_s = time.perf_counter() - began
     if not catalogue.takes:
-        raise UsageError(f"dataset must hold at least one take, got none [{config.dataset.root}]")
+        raise UsageError(f"dataset must hold at least one take, got none [{config.dataset.source}]")
     encoder = open_encoder(config.encoder)
     open_pooler(config)
     with Progress("count", total=len(catalogue.takes), unit="takes") as progress:
@@ -162,7 +163,7 @@ def _survey(config: PrepConfig, *, trust_sizes: bool) -> _Dataset:
             reader=reader,
             catalogue=catalogue,
             spec=encoder.spec if encoder is not None else None,
-            known=read_known_sources(Path(config.store.uri)) if trust_sizes else None,
+            known=read_known_sources(config.store.place) if trust_sizes else None,
             progress=progress.to,
         )
     return _Dataset(
@@ -200,6 +201,7 @@ def _find_rates(
 
 def _measure(dataset: _Dataset, *, folder: Path, start: bool) -> Rates:
     from flows.start_up import measure_start
+    from pipelines.datasets.mirror import held_files
     from pipelines.pricing.calibrate import calibrate
     from pipelines.pricing.publish_rates import measure_publish
 
@@ -209,15 +211,16 @@ def _measure(dataset: _Dataset, *, folder: Path, start: bool) -> Rates:
         sys.stderr.write(f"measuring {what}\n")
         sys.stderr.flush()
 
-    calibration = calibrate(
-        config,
-        reader=dataset.reader,
-        catalogue=dataset.catalogue,
-        counts=dataset.counts,
-        encoder=dataset.encoder,
-        folder=folder / "clips",
-        progress=say,
-    )
+    with held_files(config.dataset.root):
+        calibration = calibrate(
+            config,
+            reader=dataset.reader,
+            catalogue=dataset.catalogue,
+            counts=dataset.counts,
+            encoder=dataset.encoder,
+            folder=folder / "clips",
+            progress=say,
+        )
     say("a version")
     rates = measure_publish(calibration, config=config, spec=dataset.spec, folder=folder / "clips")
     if not start:
@@ -229,8 +232,9 @@ def _measure(dataset: _Dataset, *, folder: Path, start: bool) -> Rates:
 
 @contextmanager
 def _temporary_folder(config: PrepConfig) -> Iterator[Path]:
-    """Yield an empty folder, on the disk that the parts go to if that can be written to."""
-    place: Path | None = config.parts_root
+    """Yield an empty folder, on the disk of the parts where they go to one that is writable."""
+    parts = config.parts_root
+    place: Path | None = parts if is_local(parts) else None
     while place is not None and not place.is_dir():
         place = place.parent if place != place.parent else None
     if place is None or not os.access(place, os.W_OK):

@@ -1,33 +1,34 @@
 """Fill in what is told of a run: summary, record beside the version, quarantine table."""
 
-import os
-import subprocess
 from collections.abc import Mapping, Sequence
-from importlib import metadata
-from pathlib import Path
 
 import pyarrow as pa
 
 from flows.summary import RunSummary
 from pipelines.config import PrepConfig
+from pipelines.datasets.mirror import file_etag
 from pipelines.prepare import TakeOutcome
 from pipelines.stores.publish import PublishedVersion
 from schemas.manifest import QUARANTINE_SCHEMA, RunRecord
 from schemas.profile import RunProfile
+from schemas.provenance import public_uri, read_code_record
 from schemas.take import Take
 
-__all__ = ["make_quarantine_table", "make_run_record", "make_summary"]
+__all__ = ["count_made", "make_quarantine_table", "make_run_record", "make_summary"]
 
 _PACKAGES = (
     "av",
     "dask",
     "decord",
+    "distributed",
     "numpy",
     "polars",
     "prefect",
     "pyarrow",
+    "s3fs",
     "torch",
     "transformers",
+    "universal-pathlib",
     "zarr",
 )
 
@@ -55,39 +56,41 @@ def make_run_record(
     config: PrepConfig, ready: Sequence[TakeOutcome], *, seconds: Mapping[str, float]
 ) -> RunRecord:
     """Return the record beside the version, as far as the driver knows it."""
-    # Version, times, host and digests are filled in by the publisher.
+    code = read_code_record(_PACKAGES)
+    # Version, times and digests are filled in by the publisher.
     return RunRecord(
         version="",
         made_at="",
-        python="",
-        platform="",
+        python=code.python,
+        platform=code.platform,
+        host=code.host,
         manifest_sha256="",
         seconds={stage: round(spent, 3) for stage, spent in seconds.items()},
         executor=config.execution.executor,
         workers=config.execution.workers,
         computed_takes=sum(o.computed for o in ready),
         reused_takes=sum(not o.computed for o in ready),
-        packages={name: metadata.version(name) for name in _PACKAGES},
-        commit=_read_commit(),
-        container_digest=os.environ.get("PRIMUS_CONTAINER_DIGEST"),
+        packages=code.packages,
+        commit=code.commit,
+        dirty=code.dirty,
+        container_digest=code.container_digest,
         parts={o.take_uid: dict(o.keys) for o in ready},
-        parts_uri=str(config.parts_root),
-        dataset_root=str(config.dataset.root),
-        store_uri=config.store.uri,
+        parts_uri=public_uri(str(config.parts_root)),
+        dataset_root=public_uri(config.dataset.source),
+        store_uri=public_uri(config.store.uri),
+        etags={
+            source.path: etag
+            for outcome in ready
+            for source in outcome.sources
+            if (etag := file_etag(config.dataset.root, source.path)) is not None
+        },
     )
 
 
-def _read_commit() -> str | None:
-    # Only where the code runs from its own checkout; an installed wheel has none.
-    here = Path(__file__).resolve().parent.parent
-    if not (here / ".git").exists():
-        return None
-    command = ["git", "-C", str(here), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+def count_made(ready: Sequence[TakeOutcome]) -> dict[str, int]:
+    """Return how many parts of each kind were made; 0 of a kind that was there already."""
+    kinds = sorted({kind for outcome in ready for kind in outcome.keys})
+    return {kind: sum(kind in outcome.made for outcome in ready) for kind in kinds}
 
 
 def make_summary(
@@ -111,6 +114,7 @@ def make_summary(
         ignored=counts.ignored,
         computed_takes=sum(o.computed for o in ready),
         reused_takes=sum(not o.computed for o in ready),
+        computed_parts=count_made(ready),
         seconds={stage: round(spent, 3) for stage, spent in seconds.items()},
         profile=profile,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.config import ExecutionConfig
+from pipelines.datasets.mirror import file_size
 from schemas.take import Take
 
 __all__ = ["make_task_runner", "quiet_environment", "source_bytes", "split_batches"]
@@ -14,10 +15,11 @@ _QUIET = {
     # Nothing of this may reach for the internet or fill the terminal.
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
-    "PREFECT_LOGGING_LEVEL": "ERROR",
+    # What goes wrong is said once, by the program; as errors of a flow it would come with traces.
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_CLI_PROMPT": "false",
     "DO_NOT_TRACK": "1",
-    "DASK_LOGGING__DISTRIBUTED": "error",
+    "DASK_LOGGING__DISTRIBUTED": "critical",
 }
 # Batches a worker gets at least, where there are takes enough: with fewer, one worker's last batch
 # would leave the others idle for long.
@@ -52,7 +54,7 @@ def source_bytes(take: Take, *, root: Path) -> int:
         *(take.imu.paths if take.imu is not None else ()),
         *(take.video.paths if take.video is not None else ()),
     ]
-    return sum(_size(root / path) for path in dict.fromkeys(paths))
+    return sum(_size(root, root / path) for path in dict.fromkeys(paths))
 
 
 def split_batches(sizes: Mapping[str, int], *, size: int, workers: int) -> list[list[str]]:
@@ -76,9 +78,9 @@ def split_batches(sizes: Mapping[str, int], *, size: int, workers: int) -> list[
     return [ordered[i : i + fits] for i in range(0, len(ordered), fits)]
 
 
-def _size(path: Path) -> int:
+def _size(root: Path, path: Path) -> int:
     try:
-        return path.stat().st_size
+        return file_size(root, path)
     except (OSError, ValueError):
         # The take's own preparation says what is wrong with it.
         return 0

@@ -1,6 +1,7 @@
 """The run's one Prefect API: the one the user names, else a server of our own."""
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from schemas.errors import PrimusError
 __all__ = ["PrefectServer", "prefect_api"]
 
 _API_URL: Final = "PREFECT_API_URL"
+_API_AUTH: Final = "PREFECT_API_AUTH_STRING"
+_SERVER_AUTH: Final = "PREFECT_SERVER_API_AUTH_STRING"
+_LOOPBACK: Final = "127.0.0.1"
 _START_S: Final = 120.0
 _STOP_S: Final = 5.0
 _POLL_S: Final = 0.05
@@ -24,7 +28,7 @@ _DRAIN_S: Final = 20
 _ATTEMPTS: Final = 3
 # As Prefect starts a temporary server itself; started from here, its second of imports and its
 # database stay out of this process, and the wait for it can be spent on other work.
-_SERVER: Final = ("-m", "uvicorn", "--factory", "prefect.server.api.server:create_app")
+_SERVER: Final = ("-m", "flows.api_server")
 _SERVER_ENVIRONMENT: Final = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
@@ -36,12 +40,17 @@ class PrefectServer:
     """A Prefect API that is on its way from construction on; a context manager that stops it.
 
     The one named by ``PREFECT_API_URL`` is taken as it is and left alone. Otherwise a server is
-    started on a loopback port and its URL exported, so that worker processes started later share
-    it instead of starting their own.
+    started on a free port and its URL exported, so that worker processes started later share it
+    instead of starting their own. It ends with this process, however this process ends.
+
+    Args:
+        host: address of this machine at which it listens. At one that other machines reach, it
+            answers only to a password made for this run, which workers get with their tasks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = _LOOPBACK) -> None:
         self.url = os.environ.get(_API_URL, "")
+        self._host = host
         self._process: subprocess.Popen[bytes] | None = None
         if not self.url:
             self._start()
@@ -57,6 +66,8 @@ class PrefectServer:
     ) -> None:
         if self._process is not None:
             os.environ.pop(_API_URL, None)
+            if self._guarded:
+                os.environ.pop(_API_AUTH, None)
             _stop(self._process)
 
     def wait(self) -> None:
@@ -78,19 +89,31 @@ class PrefectServer:
                 raise PrimusError(f"Prefect's server must answer, got {how} [{self.url}]")
             time.sleep(_POLL_S)
 
+    @property
+    def _guarded(self) -> bool:
+        return self._host != _LOOPBACK
+
     def _start(self) -> None:
-        port = _free_port()
-        self.url = f"http://127.0.0.1:{port}/api"
+        port = _free_port(self._host)
+        self.url = f"http://{self._host}:{port}/api"
+        environment = {**os.environ, **_SERVER_ENVIRONMENT}
+        if self._guarded:
+            password = f"primus-prep:{secrets.token_urlsafe(32)}"
+            os.environ[_API_AUTH] = environment[_SERVER_AUTH] = password
         self._process = subprocess.Popen(
             [
                 sys.executable,
                 *_SERVER,
-                *("--host", "127.0.0.1", "--port", str(port)),
+                *("--host", self._host, "--port", str(port)),
                 *("--log-level", "error", "--lifespan", "on"),
             ],
+            # Held open as long as this process lives.
+            stdin=subprocess.PIPE,
             # Standard output is the report's alone.
             stdout=subprocess.DEVNULL,
-            env={**os.environ, **_SERVER_ENVIRONMENT},
+            env=environment,
+            # What a terminal sends on Ctrl-C is for the driver, which still has things to tell it.
+            start_new_session=True,
         )
         os.environ[_API_URL] = self.url
 
@@ -98,18 +121,21 @@ class PrefectServer:
 @contextmanager
 def prefect_api(url: str) -> Iterator[None]:
     """Let flows of this process run against the API at ``url``; what they told it is sent."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: url}):
+    settings: dict[Any, Any] = {PREFECT_API_URL: url}
+    if _API_AUTH in os.environ:
+        settings[PREFECT_API_AUTH_STRING] = os.environ[_API_AUTH]
+    with temporary_settings(settings):
         try:
             yield
         finally:
             _drain_prefect()
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 
@@ -130,6 +156,9 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _drain_prefect() -> None:

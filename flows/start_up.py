@@ -43,8 +43,9 @@ def measure_start(config: PrepConfig, *, folder: Path) -> dict[str, float]:
         PrimusError: if the program fails; its last words are in the sentence.
     """
     execution = config.execution.model_dump(mode="json", exclude={"profile", "dask_report"})
-    if config.execution.dask_address is not None:
-        execution.update({"executor": "threads", "dask_address": None})
+    if config.execution.dask_address is not None or config.execution.cluster != "local":
+        # What is started here are threads, not jobs.
+        execution.update({"executor": "threads", "dask_address": None, "cluster": "local"})
     workers = 1 if execution["executor"] == "inline" else config.execution.workers
     encoder = config.encoder.model_dump(mode="json")
     # The first on a machine makes Prefect's database and reads every library from disk, which no

@@ -22,5 +22,7 @@ class RunSummary(BaseModel):
     ignored: dict[str, int]
     computed_takes: int
     reused_takes: int
+    computed_parts: dict[str, int] = {}
+    """By kind; each of ``frames`` is a take that was decoded."""
     seconds: dict[str, float]
     profile: RunProfile | None = None

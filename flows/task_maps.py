@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
+from flows.dask_watch import DaskWatch
 from pipelines.stores.task_map import Job, TaskMap
+from schemas.errors import PrimusError
 
 __all__ = ["map_on_dask", "map_on_threads"]
 
@@ -38,8 +40,26 @@ def map_on_threads(workers: int) -> TaskMap:
     return run
 
 
-def map_on_dask(client: Any, *, workers: int) -> TaskMap:  # noqa: ANN401 - dask has no types
-    """Return a map that runs jobs on the workers of ``client``'s cluster."""
+def map_on_dask(client: Any, *, workers: int, watch: DaskWatch) -> TaskMap:  # noqa: ANN401 - no types
+    """Return a map that runs jobs on the workers of ``client``'s cluster.
+
+    Args:
+        client: of the cluster.
+        workers: side by side.
+        watch: over the cluster.
+    """
+    from distributed import KilledWorker
+
+    def result(future: Any) -> Job:  # noqa: ANN401 - dask has no types
+        try:
+            done: Job = watch.result(future)
+        except KilledWorker as error:
+            raise PrimusError(
+                "publishing must not need more than a Dask worker has, each that was given one of "
+                "its jobs died: raise execution.memory_limit (slurm.memory) or start fewer "
+                "workers, and run again; finished takes are kept"
+            ) from error
+        return done
 
     def run(function: Callable[[Job], Job], jobs: Sequence[Job]) -> Iterator[Job]:
         waiting: deque[Any] = deque()
@@ -48,10 +68,11 @@ def map_on_dask(client: Any, *, workers: int) -> TaskMap:  # noqa: ANN401 - dask
                 # Not pure: a job writes files, so that an equal one has to run again.
                 waiting.append(client.submit(function, job, pure=False))
                 if len(waiting) >= workers * _AHEAD:
-                    yield waiting.popleft().result()
+                    yield result(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield result(waiting.popleft())
         finally:
-            client.cancel(list(waiting))
+            if waiting and client.status == "running":
+                client.cancel(list(waiting))
 
     return run

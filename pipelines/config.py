@@ -1,6 +1,8 @@
 """One frozen model per stage; every field says its unit. Unknown keys are refused."""
 
 import os
+import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -9,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from pipelines.storage.mirror_root import mirror_root
+from pipelines.storage.places import Place, check_place, is_local, open_place
 from schemas.errors import UsageError
 from schemas.mask import MaskSpec
 from schemas.store import parse_tag
@@ -26,6 +30,7 @@ __all__ = [
     "PrepConfig",
     "QualityConfig",
     "SegmentsConfig",
+    "SlurmConfig",
     "SplitConfig",
     "StoreConfig",
     "TextConfig",
@@ -33,6 +38,8 @@ __all__ = [
     "load_config",
 ]
 
+
+_AMOUNT = re.compile(r"\d+(\.\d+)?\s*[kKMGT]i?B")
 
 DatasetName = Literal["egoexo4d", "ego4d", "realworld", "gopro", "folder"]
 BodyPosition = Literal["chest", "forearm", "head", "shin", "thigh", "upperarm", "waist"]
@@ -58,7 +65,13 @@ class DatasetConfig(_Closed):
     """Which recordings, and how their metadata is read."""
 
     name: DatasetName = Field(description="reader to use")
-    root: Path = Field(description="dataset folder")
+    root: Path = Field(
+        description="dataset folder, or a URI such as s3://bucket/dataset, whose mirror on this "
+        "machine it then is"
+    )
+    uri: str | None = Field(
+        default=None, description="filled in where root is given as the URI of an object store"
+    )
     limit: int | None = Field(default=None, ge=1, description="first takes only, by take uid")
     labels: Literal["paper", "published"] = Field(
         default="paper",
@@ -70,6 +83,16 @@ class DatasetConfig(_Closed):
     positions: tuple[BodyPosition, ...] = Field(
         default=("head",), min_length=1, description="realworld: where the sensor was worn"
     )
+    follow_links: bool = Field(
+        default=False,
+        description="read files that links inside the dataset's folder lead to outside of it, for "
+        "folders that are made of links",
+    )
+
+    @property
+    def source(self) -> str:
+        """Where the recordings come from: folder or URI."""
+        return str(self.root) if self.uri is None else self.uri
 
 
 class ImuConfig(_Closed):
@@ -346,21 +369,66 @@ class QualityConfig(_Closed):
 class StoreConfig(_Closed):
     """Where parts and versions go."""
 
-    uri: str = Field(description="store folder")
-    parts: str | None = Field(default=None, description="parts folder; default STORE/parts")
+    uri: str = Field(description="store: a folder, or a URI such as s3://bucket/store")
+    parts: str | None = Field(default=None, description="place of the parts; default STORE/parts")
     tag: str = Field(default="latest", description="set to the new version")
 
     @field_validator("uri", "parts")
     @classmethod
-    def _is_a_folder(cls, value: str | None) -> str | None:
-        if value is not None and (not value or "://" in value):
-            raise ValueError(f"store and parts must be folders of this machine, got {value!r}")
-        return value
+    def _is_a_place(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            return check_place(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+
+    @property
+    def place(self) -> Place:
+        """Where the store lies."""
+        return open_place(self.uri)
 
     @field_validator("tag")
     @classmethod
     def _may_name_a_tag(cls, value: str) -> str:
         return parse_tag(value)
+
+
+class SlurmConfig(_Closed):
+    """The jobs of a SLURM cluster that hold a run's Dask workers."""
+
+    queue: str | None = Field(default=None, description="partition; default the cluster's own")
+    account: str | None = Field(default=None, description="who pays; default the user's own")
+    cores: int = Field(default=8, ge=1, description="cores a job, shared by its workers")
+    memory: str = Field(default="16GB", description="memory a job, shared by its workers")
+    walltime: str = Field(default="12:00:00", description="longest time of a job, as h:m:s")
+    processes: int = Field(default=1, ge=1, description="workers a job")
+    interface: str | None = Field(
+        default=None, description="network interface that jobs and driver share, such as ib0"
+    )
+    prologue: tuple[str, ...] = Field(
+        default=(), description="shell lines before the workers start, such as: module load ffmpeg"
+    )
+    extra: tuple[str, ...] = Field(
+        default=(), description="further options of sbatch, such as --gres=gpu:1"
+    )
+    python: str | None = Field(
+        default=None, description="interpreter on the nodes; default this one's path"
+    )
+    log_folder: Path | None = Field(default=None, description="for what the jobs write")
+
+    @field_validator("memory")
+    @classmethod
+    def _is_an_amount(cls, value: str) -> str:
+        return _checked_amount(value)
+
+    @model_validator(mode="after")
+    def _a_core_a_worker(self) -> Self:
+        if self.cores < self.processes:
+            raise ValueError(
+                f"cores must be enough for processes, got {self.cores} and {self.processes}"
+            )
+        return self
 
 
 class ExecutionConfig(_Closed):
@@ -377,7 +445,30 @@ class ExecutionConfig(_Closed):
         "machine's cores shared among the workers, and all of them inline; changes no value",
     )
     dask_address: str | None = Field(default=None, description="an existing scheduler's address")
+    dask_processes: bool = Field(
+        default=True, description="a process a Dask worker of this machine; false: a thread"
+    )
+    cluster: Literal["local", "slurm"] = Field(
+        default="local", description="where Dask workers are started: here, or as SLURM jobs"
+    )
+    slurm: SlurmConfig = SlurmConfig()
+    memory_limit: str | None = Field(
+        default=None,
+        description="of a Dask worker process of this machine, such as 4GB: one that needs more is "
+        "started anew; default its share of the machine",
+    )
+    worker_timeout_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="longest time without any Dask worker before the run gives up; longer where "
+        "jobs wait in a queue",
+    )
     batch_takes: int = Field(default=4, ge=1, description="takes a task")
+    scratch: Path | None = Field(
+        default=None,
+        description="folder of this machine for what is fetched of a dataset in an object store; "
+        "default the system's folder for temporary files",
+    )
     profile: bool = Field(
         default=False, description="measure each stage's limit beside it and report both"
     )
@@ -385,10 +476,31 @@ class ExecutionConfig(_Closed):
         default=None, description="HTML file for Dask's own performance report; needs bokeh"
     )
 
+    @field_validator("memory_limit")
+    @classmethod
+    def _is_an_amount(cls, value: str | None) -> str | None:
+        return value if value is None else _checked_amount(value)
+
     @model_validator(mode="after")
     def _reports_of_dask_alone(self) -> Self:
         if self.dask_report is not None and self.executor != "dask":
             raise ValueError(f"dask_report needs executor dask, got executor {self.executor}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_cluster(self) -> Self:
+        if self.cluster == "slurm" and (self.executor != "dask" or self.dask_address is not None):
+            raise ValueError(
+                "cluster slurm needs executor dask and no dask_address, got executor "
+                f"{self.executor} and dask_address {self.dask_address}"
+            )
+        started_here = self.executor == "dask" and self.cluster == "local" and not self.dask_address
+        if self.memory_limit is not None and not (started_here and self.dask_processes):
+            raise ValueError(
+                "memory_limit is of worker processes that are started on this machine: a SLURM "
+                "job's is slurm.memory, those of a scheduler at dask_address have their own, and "
+                "threads have none"
+            )
         return self
 
     @property
@@ -402,6 +514,8 @@ class ExecutionConfig(_Closed):
     @property
     def local_workers(self) -> int:
         """Workers that share this machine; those of a cluster elsewhere have one to themselves."""
+        if self.cluster == "slurm":
+            return self.slurm.processes
         alone = self.executor == "inline" or self.dask_address is not None
         return 1 if alone else self.workers
 
@@ -448,6 +562,26 @@ class PrepConfig(_Closed):
             filled[stage] = {**defaults, **given} if nested else given
         return filled
 
+    @model_validator(mode="before")
+    @classmethod
+    def _mirror_an_object_store(cls, raw: Any) -> Any:  # noqa: ANN401
+        dataset = raw.get("dataset") if isinstance(raw, Mapping) else None
+        root = dataset.get("root") if isinstance(dataset, Mapping) else None
+        if not (isinstance(raw, Mapping) and isinstance(dataset, Mapping)):
+            return raw
+        if not isinstance(root, str) or "://" not in root:
+            return raw
+        try:
+            place = open_place(root)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+        if is_local(place):
+            return {**raw, "dataset": {**dataset, "root": place}}
+        execution = raw.get("execution")
+        scratch = execution.get("scratch") if isinstance(execution, Mapping) else None
+        folder = mirror_root(root, scratch=Path(scratch or tempfile.gettempdir()))
+        return {**raw, "dataset": {**dataset, "root": folder, "uri": root}}
+
     @model_validator(mode="after")
     def _windows_are_slices_of_the_imu_grid(self) -> Self:
         step_ns = self.imu.step_ns
@@ -484,9 +618,9 @@ class PrepConfig(_Closed):
         return value
 
     @property
-    def parts_root(self) -> Path:
-        """Folder of the parts."""
-        return Path(self.store.parts or f"{self.store.uri}/parts")
+    def parts_root(self) -> Place:
+        """Where the parts lie."""
+        return open_place(self.store.parts) if self.store.parts else self.store.place / "parts"
 
     def identity(self) -> dict[str, Any]:
         """Return the config as a manifest holds it: no paths, URIs, executor or workers.
@@ -497,7 +631,9 @@ class PrepConfig(_Closed):
             mode="json",
             exclude={"store", "encoder", "execution", "plan", "masks", "max_quarantine"},
         )
-        del full["dataset"]["root"]
+        # Where bytes lie is no part of what they are.
+        for field in ("root", "uri", "follow_links"):
+            del full["dataset"][field]
         del full["imu"]["block_s"]
         return full
 
@@ -526,6 +662,8 @@ def load_config(
             raise UsageError(f"config file must be readable, got {error} [{path}]") from error
         except yaml.YAMLError as error:
             raise UsageError(f"config file must be YAML, got {path}: {error}") from error
+        except RecursionError as error:
+            raise UsageError(f"config file must not nest so deep [{path}]") from error
     if not isinstance(raw, dict):
         raise UsageError(f"config must be a mapping of stages, got {type(raw).__name__} [{place}]")
     raw = _laid_over(base or {}, raw)
@@ -544,6 +682,12 @@ def load_config(
             f"{'.'.join(map(str, e['loc'])) or 'config'}: {_print_rule(e)}" for e in error.errors()
         )
         raise UsageError(f"{sentences} [{place}]") from error
+
+
+def _checked_amount(value: str) -> str:
+    if _AMOUNT.fullmatch(value) is None:
+        raise ValueError(f"an amount of memory must look like 4GB or 512MiB, got {value!r}")
+    return value
 
 
 def _print_rule(error: ErrorDetails) -> str:

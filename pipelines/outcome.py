@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.profile.work import StageWork
+from pipelines.storage.places import Place
 from schemas.errors import TakeError
 from schemas.manifest import SourceEntry
 from schemas.store import sha256_hex
@@ -36,13 +37,18 @@ class TakeOutcome(BaseModel):
     keys: dict[str, str] = {}
     """Part keys by kind; a kind the take lacks is absent."""
     sources: tuple[SourceEntry, ...] = ()
-    computed: bool = False
-    """Whether any part had to be made; False when all were there already."""
+    made: tuple[str, ...] = ()
+    """Kinds of the parts that had to be made; none when all were there already."""
     work: dict[str, StageWork] = {}
     """What each stage did in it."""
 
+    @property
+    def computed(self) -> bool:
+        """Whether any part had to be made."""
+        return bool(self.made)
 
-def state_path(parts_root: Path, take_uid: str) -> Path:
+
+def state_path(parts_root: Place, take_uid: str) -> Place:
     """Return where a take's quarantine record lies; a uid that is no safe file name is hashed."""
     safe = _SAFE_NAME.fullmatch(take_uid) is not None
     name = take_uid if safe else sha256_hex(take_uid.encode())

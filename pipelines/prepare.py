@@ -1,7 +1,8 @@
 """One take from its files to its parts, and what became of it."""
 
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from threading import Lock
 
 from pipelines.align.clock import TakeClock
@@ -17,13 +18,13 @@ from pipelines.parts.store import PartStore
 from pipelines.planned_take import with_planned_take
 from pipelines.profile.work import WorkMeter
 from pipelines.segments.policies import TakePlan
-from pipelines.stores.files import write_atomic
+from pipelines.state.records import write_record
+from pipelines.state.stopping import StoppableParts, check_stop, pause
 from pipelines.stores.sync_record import find_sync_audit
 from pipelines.take_parts import TakeJob, part_keys, read_sources, write_part
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import UsageError
 from schemas.narration import Narration
-from schemas.store import canonical_json
 from schemas.take import Take
 
 __all__ = [
@@ -55,6 +56,8 @@ def prepare_batch(
 
     Raises:
         UsageError: if the encoder is another one here, or the config cannot work.
+        StorageError: if parts or records cannot be written.
+        StoppedError: if the run was told to stop.
     """
     use_one_torch_thread()
     reader, catalogue, by_uid = _open_catalogue(config, run=run)
@@ -62,8 +65,10 @@ def prepare_batch(
     here = encoder.spec if encoder is not None else None
     if here != encoder_spec:
         raise UsageError(_tell_apart(encoder_spec, here))
-    parts = PartStore(config.parts_root)
+    parts = StoppableParts(config.parts_root, run=run)
     for take_uid in take_uids:
+        check_stop(run)
+        began = time.perf_counter()
         outcome = _prepare_or_quarantine(
             by_uid[take_uid],
             catalogue=catalogue,
@@ -71,13 +76,9 @@ def prepare_batch(
             encoder=encoder,
             parts=parts,
             config=config,
+            wait=partial(pause, run=run),
         )
-        record = state_path(config.parts_root, take_uid)
-        if outcome.status == "quarantined":
-            # How long it took is no part of what is wrong with it.
-            write_atomic(record, canonical_json(outcome.model_dump(mode="json", exclude={"work"})))
-        else:
-            record.unlink(missing_ok=True)
+        write_record(config, outcome, run=run, seconds=time.perf_counter() - began)
         yield outcome
 
 
@@ -89,6 +90,7 @@ def _prepare_or_quarantine(
     encoder: FrozenEncoder | None,
     parts: PartStore,
     config: PrepConfig,
+    wait: Callable[[float], None],
 ) -> TakeOutcome:
     meter = WorkMeter()
     outcome = with_planned_take(
@@ -107,6 +109,7 @@ def _prepare_or_quarantine(
             config=config,
             meter=meter,
         ),
+        wait=wait,
     )
     # What was done before a take went wrong was done in this run all the same.
     return outcome.model_copy(update={"work": meter.work()})
@@ -191,7 +194,7 @@ def prepare_take(
         update={
             "keys": {str(kind): key for kind, key in keys.items()},
             "sources": tuple(sources.values()),
-            "computed": bool(missing),
+            "made": tuple(str(kind) for kind, _ in missing),
             "work": meter.work(),
         }
     )

@@ -77,8 +77,11 @@ def read_sources(take: Take, *, config: PrepConfig) -> dict[str, SourceEntry]:
     Raises:
         TakeError: as ``read_source``.
     """
-    root = config.dataset.root
-    return {path: read_source(root, take.take_uid, path) for path in source_paths(take)}
+    root, follow_links = config.dataset.root, config.dataset.follow_links
+    return {
+        path: read_source(root, take.take_uid, path, follow_links=follow_links)
+        for path in source_paths(take)
+    }
 
 
 def wanted_grid(plan: TakePlan, *, config: PrepConfig) -> npt.NDArray[np.int64] | None:
@@ -172,7 +175,10 @@ def _write(kind: PartKind, key: str, *, job: TakeJob, parts: PartStore, meter: W
         write_frames_part(
             parts,
             key,
-            paths=[take_path(config.dataset.root, path) for path in take.video.paths],
+            paths=[
+                take_path(config.dataset.root, path, follow_links=config.dataset.follow_links)
+                for path in take.video.paths
+            ],
             span=span,
             config=config.video,
             encoder=job.encoder,

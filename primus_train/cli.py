@@ -24,6 +24,12 @@ _EXAMPLES: Final = """examples:
       --trials 10 --out results/primus
   primus-train probe --checkpoint runs/primus --untrained --store STORE@latest --out results/none
   primus-train retrieve --checkpoint runs/primus --store STORE@latest --splits val,test --json
+  primus-train fit --store s3://bucket/store@v1 --out runs/remote
+  primus-train lineage runs/primus
+
+A store is a folder or any URI that fsspec knows, such as s3://bucket/store. A remote version is
+fetched once into the folder PRIMUS_CACHE (default: primus in the user's cache); credentials come
+from the environment, such as AWS_ACCESS_KEY_ID.
 """
 
 
@@ -119,6 +125,19 @@ def _make_parser() -> argparse.ArgumentParser:
         "--splits", type=_str_list, default=("test",), metavar="SPLIT,...", help="default test"
     )
     retrieve.add_argument("--out", type=Path, metavar="DIR", help="also write retrieve.json there")
+
+    lineage = commands.add_parser(
+        "lineage",
+        formatter_class=raw,
+        help="from a run to its store, and from there to source files and code",
+        description="Tell what a run was trained on: store, version and mask, and what the "
+        "version's own files say of its sources, encoder, config and code. The store is asked "
+        "first; where it cannot be, what the run kept of it is told.",
+        epilog=_EXAMPLES,
+    )
+    lineage.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
+    lineage.add_argument("--json", action="store_true", help="print one JSON object and no more")
+    lineage.add_argument("--debug", action="store_true", help="show tracebacks")
     return parser
 
 
@@ -148,7 +167,7 @@ def _fit(args: argparse.Namespace) -> dict[str, Any]:
     if args.seed is not None:
         flags["seed"] = args.seed
     config = make_fit_config(file=args.config, flags=flags, overrides=args.overrides)
-    with Progress("fit", unit="step") as progress:
+    with Progress("fetch", unit="megabyte") as fetched, Progress("fit", unit="step") as progress:
 
         def on_step(state: FitState) -> None:
             note = f"epoch {state.epoch}"
@@ -168,6 +187,7 @@ def _fit(args: argparse.Namespace) -> dict[str, Any]:
             device=args.device,
             on_step=on_step,
             on_open=_say_store,
+            on_fetch=fetched.show_bytes,
         )
     return {"run": str(args.out), **record}
 
@@ -188,7 +208,11 @@ def _probe(args: argparse.Namespace) -> dict[str, Any]:
         first = error.errors()[0]
         field = "-".join(str(part) for part in first["loc"][:1]).replace("_", "-")
         raise UsageError(f"--{field}: {first['msg']}, got {first['input']!r}") from error
-    with Progress("probe", unit="window") as windows, Progress("probe", unit="trial") as trials:
+    with (
+        Progress("fetch", unit="megabyte") as fetched,
+        Progress("probe", unit="window") as windows,
+        Progress("probe", unit="trial") as trials,
+    ):
         bars = {"window": windows, "trial": trials}
         return report_probe(
             args.checkpoint,
@@ -200,6 +224,7 @@ def _probe(args: argparse.Namespace) -> dict[str, Any]:
             device=pick_device(args.device),
             on_progress=lambda unit, done, total: bars[unit].show(done, total=total),
             on_open=_say_store,
+            on_fetch=fetched.show_bytes,
         )
 
 
@@ -212,7 +237,10 @@ def _retrieve(args: argparse.Namespace) -> dict[str, Any]:
     unknown = [split for split in args.splits if split not in SPLITS]
     if unknown:
         raise UsageError(f"--splits must be among {', '.join(SPLITS)}, got {unknown[0]!r}")
-    with Progress("retrieve", unit="window") as progress:
+    with (
+        Progress("fetch", unit="megabyte") as fetched,
+        Progress("retrieve", unit="window") as progress,
+    ):
         return report_retrieval(
             args.checkpoint,
             store=args.store,
@@ -222,7 +250,15 @@ def _retrieve(args: argparse.Namespace) -> dict[str, Any]:
             device=pick_device(args.device),
             on_progress=lambda _, done, total: progress.show(done, total=total),
             on_open=_say_store,
+            on_fetch=fetched.show_bytes,
         )
+
+
+def _lineage(args: argparse.Namespace) -> dict[str, Any]:
+    from primus_train.lineage import read_run_lineage
+
+    report: dict[str, Any] = read_run_lineage(args.run).model_dump(mode="json")
+    return report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -232,7 +268,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:  # argparse has said why
         return int(error.code or 0)
     try:
-        run = {"fit": _fit, "probe": _probe, "retrieve": _retrieve}[args.command]
+        run = {"fit": _fit, "probe": _probe, "retrieve": _retrieve, "lineage": _lineage}[
+            args.command
+        ]
         report = run(args)
     except KeyboardInterrupt:
         sys.stderr.write("primus-train: interrupted\n")

@@ -10,6 +10,7 @@ from tqdm import tqdm
 __all__ = ["Progress"]
 
 _LINE_EVERY_S: Final = 5.0
+_MEGABYTE: Final = 10**6
 
 
 class Progress:
@@ -39,6 +40,11 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+
+    def show_bytes(self, done: int, total: int) -> None:
+        """Say in megabytes that ``done`` of ``total`` bytes are done; all only at the end."""
+        whole = -(-total // _MEGABYTE)
+        self.show(whole if done == total else done // _MEGABYTE, total=whole)
 
     def show(self, done: int, *, total: int, note: str = "") -> None:
         """Say that ``done`` of ``total`` is done."""

@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import torch
 
 from primus_train.checkpoint import find_checkpoint
+from primus_train.data.fetch import OnFetch
 from primus_train.data.store import open_store
 from primus_train.data.version import identify_store
 from primus_train.figures import probe_figure
 from primus_train.files import file_sha256, read_json, write_atomic, write_json
+from primus_train.lineage import read_code
 from primus_train.probes.fewshot import PROBE_SCHEMA, ProbeConfig, probe
 from primus_train.representation import embed_rows, read_pretrained
 from primus_train.validation import retrieve_targets
@@ -60,6 +62,7 @@ def report_probe(
     device: torch.device | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
     on_open: Callable[[str], None] | None = None,
+    on_fetch: OnFetch | None = None,
 ) -> dict[str, Any]:
     """Probe a run's encoder into ``out``: probe.json, probe.parquet and probe.png.
 
@@ -78,10 +81,15 @@ def report_probe(
         return {**earlier, "reused": True}
     pretrained = read_pretrained(checkpoint, untrained=untrained)
     pretrained.objective.to(device or torch.device("cpu"))
-    data = open_store(found.pinned)
+    data = open_store(found.pinned, on_fetch=on_fetch)
     if on_open is not None:
         on_open(data.loading.say())
-    report = {"key": key, **probe(pretrained, data, config=config, on_progress=on_progress)}
+    report = {
+        "key": key,
+        "store": found.public_uri,
+        "code": read_code().model_dump(mode="json"),
+        **probe(pretrained, data, config=config, on_progress=on_progress),
+    }
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(report["rows"], schema=PROBE_SCHEMA), buffer)
     write_atomic(out / "probe.parquet", buffer.getvalue())
@@ -104,6 +112,7 @@ def report_retrieval(
     device: torch.device | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
     on_open: Callable[[str], None] | None = None,
+    on_fetch: OnFetch | None = None,
 ) -> dict[str, Any]:
     """Score how IMU windows of ``splits`` retrieve their own video and text.
 
@@ -131,7 +140,7 @@ def report_retrieval(
             "retrieval needs a run pretrained with the term mm, got "
             f"{'+'.join(objective.config.terms)} [checkpoint={checkpoint}]"
         )
-    data = open_store(found.pinned)
+    data = open_store(found.pinned, on_fetch=on_fetch)
     if on_open is not None:
         on_open(data.loading.say())
     pretrained.check_fits(data)
@@ -161,11 +170,9 @@ def report_retrieval(
         "permute_video": pretrained.config.data.permute_video,
         "checkpoint_sha256": pretrained.sha256,
         "version": found.version,
-        "pretrained_on": {
-            "version": pretrained.meta["version"],
-            "mask": pretrained.meta["mask"],
-            "seed": pretrained.config.seed,
-        },
+        "store": found.public_uri,
+        "code": read_code().model_dump(mode="json"),
+        "pretrained_on": pretrained.origin(),
         "splits": list(splits),
         "ties": "averaged",
         **scores,

@@ -36,6 +36,12 @@ class Pretrained:
     sha256: str
     untrained: bool
 
+    def origin(self) -> dict[str, Any]:
+        """Return where the encoder comes from: its run, store version, mask, seed and step."""
+        names = ("run", "version", "mask", "mask_sha256", "mask_spec", "step")
+        # A checkpoint written before some of these were kept does not tell them.
+        return {**{name: self.meta.get(name) for name in names}, "seed": self.config.seed}
+
     def check_fits(self, store: StoreData) -> None:
         """Refuse a store whose windows are not like those the encoder was trained on.
 

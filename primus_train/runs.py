@@ -1,20 +1,22 @@
 """A pretraining run's folder: what it is of, whether it is finished, and its record."""
 
-import platform
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from primus_train.config import FitConfig
+from primus_train.data.fetch import OnFetch
 from primus_train.data.store import open_store
-from primus_train.data.version import identify_store
+from primus_train.data.version import StoreIdentity, identify_store
 from primus_train.files import read_json, write_json
+from primus_train.lineage import KEPT, keep_store_files, read_code
 from primus_train.loop import BEST, LAST, FitState, pretrain
-from schemas.errors import UsageError
+from schemas.errors import StoreDamagedError, UsageError
 
 __all__ = ["RUN", "fit", "pick_device"]
 
@@ -39,18 +41,36 @@ def pick_device(name: str) -> torch.device:
 def _clear(out: Path) -> None:
     for name in (RUN, LAST, BEST, "metrics.jsonl"):
         (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / "tensorboard", ignore_errors=True)
+    for folder in ("tensorboard", KEPT):
+        shutil.rmtree(out / folder, ignore_errors=True)
 
 
-def _earlier(out: Path, *, key: str, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+def _changes(record: dict[str, Any], *, found: StoreIdentity, config: FitConfig) -> str:
+    """Say in what the run on record differs from the one asked for."""
+    before, now = record["store"], {**asdict(found), "config": config.model_dump(mode="json")}
+    said = [
+        f"its {name} is {before.get(name)}, asked for is {now[name]}"
+        for name in ("version", "mask", "mask_sha256")
+        if before.get(name) != now[name]
+    ]
+    if record["config"] != now["config"]:
+        said.append("its config is another")
+    return ", ".join(said) or "its trainer is another"
+
+
+def _earlier(
+    out: Path, *, found: StoreIdentity, config: FitConfig, resume: bool, overwrite: bool
+) -> dict[str, Any] | None:
     """Return the record to go on from, None for a fresh start; refuse to mix two runs."""
+    key = config.key(version=found.version, mask_sha256=found.mask_sha256)
     if not (out / RUN).is_file():
         return None
     record = read_json(out / RUN)
     if record["key"] != key and not overwrite:
         raise UsageError(
             "run folder must be empty or hold a run of this store version, mask, config and seed; "
-            f"it holds another: give another --out, or --overwrite to replace it [run={out}]"
+            f"it holds another: give another --out, or --overwrite to replace it "
+            f"({_changes(record, found=found, config=config)}) [run={out}]"
         )
     if record["key"] == key and (record["finished"] or resume):
         return record
@@ -73,6 +93,7 @@ def fit(
     device: str = "auto",
     on_step: Callable[[FitState], None] | None = None,
     on_open: Callable[[str], None] | None = None,
+    on_fetch: OnFetch | None = None,
 ) -> dict[str, Any]:
     """Pretrain into a run's folder, or return the record of the finished run that is there.
 
@@ -86,20 +107,28 @@ def fit(
         device: ``auto``, ``cpu`` or ``cuda``.
         on_step: called after every step.
         on_open: called with one line that says where the store's arrays are.
+        on_fetch: called while a remote version is fetched, with bytes done and of how many.
 
     Returns:
         The record in run.json, with ``reused`` telling whether it was there before.
 
     Raises:
         UsageError: if the folder holds another run, or an unfinished one without ``resume``.
+        StoreDamagedError: if an object or the mask is not what its record says.
+        StorageError: if a remote store does not answer.
     """
     found = identify_store(store, mask=mask)
     key = config.key(version=found.version, mask_sha256=found.mask_sha256)
-    earlier = _earlier(out, key=key, resume=resume, overwrite=overwrite)
+    earlier = _earlier(out, found=found, config=config, resume=resume, overwrite=overwrite)
     if earlier is not None and earlier["finished"]:
         return {**earlier, "reused": True}
     where = pick_device(device)
-    data = open_store(found.pinned, mask=mask, load=config.data.load)
+    data = open_store(found.pinned, mask=mask, load=config.data.load, on_fetch=on_fetch)
+    spec = None if data.mask is None else data.mask.spec.model_dump(mode="json")
+    if data.mask is not None and data.mask.sha256 != found.mask_sha256:
+        raise StoreDamagedError(
+            f"mask {mask} must stay as it is, somebody wrote another: run again [{found.pinned}]"
+        )
     if on_open is not None:
         on_open(data.loading.say())
     if earlier is None:
@@ -108,7 +137,13 @@ def fit(
     record: dict[str, Any] = {
         "key": key,
         "finished": False,
-        "store": {"version": data.version, "mask": mask, "mask_sha256": found.mask_sha256},
+        "store": {
+            "uri": found.public_uri,
+            "version": data.version,
+            "mask": mask,
+            "mask_sha256": found.mask_sha256,
+            "mask_spec": spec,
+        },
         "objective": "+".join(config.objective.terms),
         "representation": config.objective.representation,
         "permute_video": config.data.permute_video,
@@ -116,10 +151,10 @@ def fit(
         "config": config.model_dump(mode="json"),
         "device": where.type,
         "arrays": data.loading.mode,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
+        "code": read_code().model_dump(mode="json"),
         "seconds": 0.0 if earlier is None else earlier["seconds"],
     }
+    keep_store_files(data.root, data.version, out=out)
     write_json(out / RUN, record)
     state = pretrain(data, config=config, out=out, device=where, resume=resume, on_step=on_step)
     record |= {

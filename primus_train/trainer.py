@@ -17,13 +17,18 @@ from primus_train.precision import product_precision
 from primus_train.representation import imu_spec, make_objective
 from primus_train.seeds import derive_seed
 from primus_train.step import make_optimizer, make_step
-from schemas.errors import PrimusError
+from schemas.errors import PrimusError, UsageError
+from schemas.mask import MaskRecord
 
 __all__ = ["Trainer"]
 
 _READ_EVERY: Final = 100
 """Steps whose losses may wait unread; at this pace waiting for the device costs nothing."""
 _ADVICE: Final = "lower optim.learning_rate or look for damaged windows"
+
+
+def _digest(mask: MaskRecord | None) -> str | None:
+    return None if mask is None else mask.sha256
 
 
 class Trainer:
@@ -38,6 +43,7 @@ class Trainer:
         device: where to compute.
 
     Attributes:
+        run: the run's key.
         step: optimiser steps done.
         loss: of the latest step that was read.
         best: ``{"metric", "value", "epoch"}`` of the best weights so far.
@@ -47,7 +53,8 @@ class Trainer:
         self.config = config
         self.device = device
         self.widths = {"video": int(store.video.shape[1]), "text": int(store.text.shape[1])}
-        self.version, self.mask = store.version, store.mask.spec.name if store.mask else None
+        self.version, self.mask = store.version, store.mask
+        self.run = config.key(version=store.version, mask_sha256=_digest(store.mask))
         self.imu = imu_spec(store)
         self.objective = make_objective(
             config,
@@ -72,8 +79,11 @@ class Trainer:
             "config": self.config.model_dump(mode="json"),
             "imu": self.imu,
             "widths": self.widths,
+            "run": self.run,
             "version": self.version,
-            "mask": self.mask,
+            "mask": None if self.mask is None else self.mask.spec.name,
+            "mask_sha256": _digest(self.mask),
+            "mask_spec": None if self.mask is None else self.mask.spec.model_dump(mode="json"),
         }
 
     def _model(self) -> dict[str, torch.Tensor]:
@@ -102,7 +112,19 @@ class Trainer:
         write_checkpoint(path, Checkpoint(tensors=tensors, meta=self._meta()))
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Go on from what ``save_last`` wrote."""
+        """Go on from what ``save_last`` wrote.
+
+        Raises:
+            UsageError: if that was on another version or under another mask.
+        """
+        meta = checkpoint.meta
+        for name, now in (("version", self.version), ("mask_sha256", _digest(self.mask))):
+            # Checkpoints written before masks were told by their digest name them alone.
+            if name in meta and meta[name] != now:
+                raise UsageError(
+                    f"a run must go on with the {name} it began with, {meta[name]}, got {now}: "
+                    "name that version and mask, or begin another run"
+                )
         self.objective.load_state_dict(checkpoint.part("model"))
         state: dict[int, dict[str, torch.Tensor]] = {}
         for name, value in checkpoint.part("adam").items():

@@ -13,6 +13,10 @@ def _percent(value: float | None, error: float | None = None) -> str:
 
 def say(command: str, report: dict[str, Any]) -> str:
     """Return a report in words."""
+    if command == "lineage":
+        from primus_train.lineage import RunLineage, print_run_lineage
+
+        return print_run_lineage(RunLineage.model_validate(report))
     lines = ["reused: the same result was there already"] if report["reused"] else []
     if command == "fit":
         best = report["best"]

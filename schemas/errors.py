@@ -11,6 +11,7 @@ __all__ = [
     "Problem",
     "QuarantineLimitError",
     "SchemaError",
+    "StorageError",
     "StoreDamagedError",
     "StoreNotFoundError",
     "TakeError",
@@ -83,3 +84,7 @@ class NewerFormatError(UsageError):
 
 class StoreDamagedError(PrimusError):
     """An object of a version is missing or does not match its recorded digest."""
+
+
+class StorageError(PrimusError):
+    """A disk, share or object store has no room, no permission or no answer: no fault of data."""

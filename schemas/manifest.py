@@ -9,12 +9,13 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
 )
 
 from schemas.embedding import EmbeddingSpec
 from schemas.profile import RunProfile
-from schemas.store import FORMAT_VERSION
+from schemas.store import FORMAT_VERSION, is_inside
 
 __all__ = [
     "QUARANTINE_SCHEMA",
@@ -45,6 +46,14 @@ class ObjectEntry(_Closed):
     path: str = Field(description="relative to the version's folder")
     size: int = Field(ge=0, description="bytes")
     sha256: str = Field(description="of the whole file, hex")
+
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, value: str) -> str:
+        # Readers join it to a folder, and copies are written where it says.
+        if not is_inside(value):
+            raise ValueError(f"path must name a file below the version's folder, got {value!r}")
+        return value
 
 
 class SourceEntry(_Closed):
@@ -130,7 +139,15 @@ class RunRecord(_Closed):
     platform: str
     packages: dict[str, str]
     commit: str | None = Field(description="git commit of the code, where it can be told")
+    dirty: bool | None = Field(
+        default=None, description="whether the code's tracked files differed from that commit"
+    )
     container_digest: str | None = None
+    host: str | None = Field(default=None, description="name of the driver's machine")
+    etags: dict[str, str] = Field(
+        default_factory=dict,
+        description="source path: entity tag, of sources read from an object store",
+    )
     parts: dict[str, dict[str, str]] = Field(description="take_uid: {kind: part key}")
     parts_uri: str
     dataset_root: str
@@ -142,11 +159,12 @@ class RunRecord(_Closed):
     sha256: str = Field(default="", description="of this record's canonical JSON without sha256")
 
     @model_serializer(mode="wrap")
-    def _without_a_profile_as_ever(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Records made before there were profiles keep their digests.
+    def _without_later_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Records made before there were these fields keep their digests.
         record: dict[str, Any] = handler(self)
-        if record.get("profile", 0) is None:
-            del record["profile"]
+        for name in ("dirty", "host", "etags", "profile"):
+            if name in record and record[name] in (None, {}):
+                del record[name]
         return record
 
 

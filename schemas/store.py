@@ -20,9 +20,11 @@ __all__ = [
     "SEGMENTS",
     "StoreRef",
     "canonical_json",
+    "is_inside",
     "is_tag",
     "is_version_id",
     "mask_path",
+    "parse_json",
     "parse_store_ref",
     "parse_tag",
     "ref_path",
@@ -50,6 +52,32 @@ def canonical_json(value: Any) -> bytes:  # noqa: ANN401 - whatever JSON can say
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
+
+
+def parse_json(data: bytes | str) -> Any:  # noqa: ANN401 - whatever JSON can say
+    """Return what a JSON document of unknown origin says.
+
+    Raises:
+        ValueError: if it is none, holds NaN or infinity (which JSON does not), or is nested deeper
+            than anything of ours.
+    """
+    try:
+        return json.loads(data, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def is_inside(path: str) -> bool:
+    """Whether a recorded path names a file below the folder it is relative to, in one way only."""
+    return (
+        bool(path)
+        and not any(sign in path for sign in ("\\", "\0", ":"))
+        and all(part not in ("", ".", "..") for part in path.split("/"))
+    )
 
 
 def sha256_hex(data: bytes) -> str:

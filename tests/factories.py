@@ -12,6 +12,7 @@ import pyarrow as pa
 from pipelines.config import PrepConfig
 from pipelines.encoders.base import FramePooler
 from pipelines.parts.store import PartStore
+from pipelines.storage.places import Place
 from pipelines.stores.arrays import array_layout, array_spec
 from pipelines.stores.assemble import assemble_take
 from pipelines.stores.prepared_takes import PreparedTake
@@ -330,7 +331,7 @@ def make_quarantine(rows: Sequence[Mapping[str, Any]] = ()) -> pa.Table:
 
 
 def publish_fakes(
-    store: Path,
+    store: Place,
     *,
     config: PrepConfig,
     fakes: Sequence[FakeTake],

@@ -18,6 +18,15 @@ BENCHMARKS = ROOT / "benchmarks"
 WAYS = {
     "audit": {"without", "ours"},
     "batches": {"numpy", "ours", "mapped"},
+    "executors": {
+        "inline",
+        "one_thread",
+        "four_threads",
+        "one_process",
+        "two_processes",
+        "dask_threads",
+        "address",
+    },
     "frames": {"published", "ours", "decode_only"},
     "frames_stage": {"ours", "encoder_alone", "decode_alone"},
     "imu": {"decode_448", "projectaria", "ours", "ours_reading"},
@@ -45,9 +54,9 @@ def run(name: str, *options: str, timeout_s: float = 300) -> subprocess.Complete
     )
 
 
-def quick(name: str, *options: str) -> dict[str, dict[str, Any]]:
+def quick(name: str, *options: str, timeout_s: float = 300) -> dict[str, dict[str, Any]]:
     """Run a benchmark and return the agreement of each case, its shape checked."""
-    done = run(name, "--quick", *options)
+    done = run(name, "--quick", *options, timeout_s=timeout_s)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert set(result) == {"benchmark", "quick", "settings", "machine", "cases"}
@@ -245,6 +254,15 @@ def test_workers_make_what_one_process_makes() -> None:
     assert (cases["takes"]["versions"], cases["takes"]["stored"]) == (1, 3)
     assert cases["takes"]["busy_two_workers_over_one"] > 0
     assert cases["rest"]["start_s_one_worker"] > cases["rest"]["start_s_inline"] > 0
+
+
+@pytest.mark.long
+def test_every_executor_makes_the_same_objects() -> None:
+    (found,) = quick("executors", timeout_s=900).values()
+    assert (found["versions"], found["digests_of_objects"]) == (1, 1)
+    # A manifest, two tables and the arrays at least.
+    assert found["objects"] > 6
+    assert found["stored"] > 0
 
 
 @pytest.mark.slow

@@ -25,7 +25,6 @@ from pipelines.datasets.json_fields import as_seconds_ns
 from pipelines.datasets.narrations import wanted_sources
 from pipelines.datasets.rooted import RootedReader
 from pipelines.imu.ego4d_csv import EGO4D_STREAM, open_ego4d_imu, read_ego4d_span
-from pipelines.parts.keys import take_path
 from pipelines.segments.ego4d_labels import ego4d_label
 from pipelines.video.probe import probe_video
 from schemas.errors import TakeError
@@ -44,6 +43,13 @@ class Ego4DReader(RootedReader):
     """Reads an Ego4D folder in the layout of its own download tool."""
 
     name = "ego4d"
+    metadata = (
+        "ego4d.json",
+        "*/ego4d.json",
+        "narration.json",
+        "*/narration.json",
+        "*/annotations/narration.json",
+    )
 
     def read_catalogue(self) -> Catalogue:
         """Return every video of ego4d.json, with the narrations of its passes.
@@ -113,7 +119,7 @@ class Ego4DReader(RootedReader):
     def _path(self, stream: VideoStream | ImuStream | None, code: str, *, take: Take) -> Path:
         if stream is None:
             raise TakeError(code, f"take must have the file, got none [{take.take_name}]")
-        return take_path(self._config.root, stream.path)
+        return self._file(stream.path)
 
     def _read_take(self, uid: str, entry: Mapping[str, Any]) -> tuple[Take, TakeError | None]:
         """Return what can be told of a video, and the first fault that rules it out."""

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.datasets.json_fields import as_seconds_ns, is_text, read_json
+from pipelines.datasets.json_fields import as_seconds_ns, check_size, is_text, read_json
 from pipelines.datasets.json_members import read_members
 from pipelines.datasets.narrations import narration_order
 from schemas.errors import UsageError
+from schemas.limits import LARGEST_NARRATIONS_BYTES
 from schemas.narration import Narration
 from schemas.segment import SPLITS
 
@@ -133,6 +134,7 @@ def _find_narrations(root: Path) -> Path | None:
 
 
 def _read_passes(path: Path) -> Iterator[tuple[str, Any]]:
+    check_size(path, most=LARGEST_NARRATIONS_BYTES)
     # Millions of sentences: as values, the whole file would take gigabytes.
     try:
         yield from read_members(path.read_text(encoding="utf-8-sig"), inside=("videos",))

@@ -16,7 +16,6 @@ from pipelines.datasets.egoexo4d_annotations import LAYOUT, read_narrations, rea
 from pipelines.datasets.json_fields import as_mapping, as_seconds_ns, read_json
 from pipelines.datasets.rooted import RootedReader
 from pipelines.imu.aria_vrs import open_aria_imu
-from pipelines.parts.keys import take_path
 from pipelines.segments.labels import egoexo4d_label
 from pipelines.video.probe import probe_video
 from schemas.errors import TakeError, UsageError
@@ -43,6 +42,7 @@ class EgoExo4DReader(RootedReader):
     """Reads an Ego-Exo4D folder in the layout of its own download tool."""
 
     name = "egoexo4d"
+    metadata = ("*.json", "annotations/*.json")
 
     def read_catalogue(self) -> Catalogue:
         """Return every take of takes.json, with the narrations of the wanted sources and passes.
@@ -83,17 +83,16 @@ class EgoExo4DReader(RootedReader):
         Raises:
             TakeError: as ``read_timesync_clock`` and ``probe_video``.
         """
-        root = self._config.root
         if take.video is None or not take.clock_paths:
             raise TakeError(
                 "timesync_missing", f"take must have video and timesync [{take.take_name}]"
             )
         return read_timesync_clock(
-            take_path(root, take.clock_paths[0]),
+            self._file(take.clock_paths[0]),
             cam_id=str(take.extras["cam_id"]),
             start_idx=int(take.extras["timesync_start_idx"] or 0),
             end_idx=int(take.extras["timesync_end_idx"] or 0),
-            video=probe_video(take_path(root, take.video.path)),
+            video=probe_video(self._file(take.video.path)),
             k0=self._config.timesync_k0,
         )
 
@@ -106,7 +105,7 @@ class EgoExo4DReader(RootedReader):
         if take.imu is None:
             raise TakeError("vrs_missing", f"take must have a VRS file [{take.take_name}]")
         return open_aria_imu(
-            take_path(self._config.root, take.imu.path),
+            self._file(take.imu.path),
             stream=take.imu.label,
             clock=clock,
             accept_sensor_frame=self._imu.accept_sensor_frame,

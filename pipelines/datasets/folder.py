@@ -24,7 +24,6 @@ from pipelines.datasets.folder_tables import (
 from pipelines.datasets.narrations import narration_order
 from pipelines.datasets.rooted import RootedReader
 from pipelines.imu.table_imu import read_table_ends, read_table_runs
-from pipelines.parts.keys import take_path
 from pipelines.video.probe import probe_video
 from schemas.errors import TakeError, UsageError
 from schemas.narration import Narration
@@ -57,6 +56,7 @@ class FolderReader(RootedReader):
     """Reads a folder in the project's own plain layout."""
 
     name = "folder"
+    metadata = ("takes.*", "narrations.*")
 
     def read_catalogue(self) -> Catalogue:
         """Return every take of the takes table and every sentence of the narrations table.
@@ -113,10 +113,10 @@ class FolderReader(RootedReader):
         """
         zero_ns = int(take.extras["first_frame_ns"] or 0)
         if take.video is not None:
-            end_ns = probe_video(take_path(self._config.root, take.video.path)).duration_ns
+            end_ns = probe_video(self._file(take.video.path)).duration_ns
             span = Interval(0, end_ns)
         elif take.imu is not None:
-            first_ns, last_ns = read_table_ends(take_path(self._config.root, take.imu.path))
+            first_ns, last_ns = read_table_ends(self._file(take.imu.path))
             span = Interval(max(0, first_ns - zero_ns), max(0, last_ns - zero_ns))
             if span.duration_ns == 0:
                 raise TakeError(
@@ -139,7 +139,7 @@ class FolderReader(RootedReader):
         """
         if take.imu is None:
             raise TakeError("imu_file_missing", f"take must have an IMU file [{take.take_name}]")
-        path = take_path(self._config.root, take.imu.path)
+        path = self._file(take.imu.path)
         return ImuRecording(
             runs=read_table_runs(path, clock=clock),
             frame=str(take.extras["imu_frame"]),

@@ -6,7 +6,8 @@ is dated by the middle of its cue. The picture and the metadata track share the 
 about a frame.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,6 @@ from pipelines.datasets.narrations import narration_order, wanted_sources
 from pipelines.datasets.rooted import RootedReader
 from pipelines.imu.gpmf import GPMF_STREAM
 from pipelines.imu.gpmf_chapters import open_gpmf_chapters, read_chapters_span
-from pipelines.parts.keys import take_path
 from pipelines.text.captions import Captions, read_captions
 from pipelines.text.narration_csv import read_narration_csv
 from pipelines.video.chapters import Chapter, probe_chapters
@@ -55,7 +55,8 @@ class GoProReader(RootedReader):
         self._wanted_variants("full")
         wanted = wanted_sources(self._text, known=tuple(_CAPTIONS.values()), dataset=self.name)
         suffixes = tuple(suffix for suffix, source in _CAPTIONS.items() if source in wanted)
-        files = {path.relative_to(root).as_posix(): path for path in root.rglob("*")}
+        found = _list_files(root, follow_links=self._config.follow_links)
+        files = {path.relative_to(root).as_posix(): path for path in found}
         clips = [name for name in files if _is_clip(files[name])]
         if not clips:
             raise UsageError(f"dataset.root must hold mp4 clips, got none in {root}")
@@ -69,9 +70,14 @@ class GoProReader(RootedReader):
             take = self._make_take(chapters)
             takes.append(take)
             try:
-                paths = [take_path(root, chapter) for chapter in chapters]
+                paths = [self._located(chapter) for chapter in chapters]
                 named = [files[chapter] for chapter in chapters]
-                sentences, broken = _read_narrations(named, paths=paths, suffixes=suffixes)
+                sentences, broken = _read_narrations(
+                    named,
+                    paths=paths,
+                    suffixes=suffixes,
+                    check=lambda file: self._file(file.relative_to(root).as_posix()),
+                )
             except TakeError as error:
                 faults[take.take_uid] = error
                 continue
@@ -118,7 +124,7 @@ class GoProReader(RootedReader):
     def _chapters(self, take: Take) -> tuple[Chapter, ...]:
         if take.video is None:
             raise TakeError("video_missing", f"take must have a clip [{take.take_name}]")
-        return probe_chapters([take_path(self._config.root, path) for path in take.video.paths])
+        return probe_chapters([self._file(path) for path in take.video.paths])
 
     def _make_take(self, chapters: tuple[str, ...]) -> Take:
         clip, *later = chapters
@@ -133,13 +139,29 @@ class GoProReader(RootedReader):
         )
 
 
+def _list_files(root: Path, *, follow_links: bool) -> Iterator[Path]:
+    seen: set[str] = set()
+    for folder, below, names in os.walk(root, followlinks=follow_links):
+        real = os.path.realpath(folder)
+        if real in seen:
+            # A link to a folder above: its files have been told already.
+            below.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder, name) for name in names)
+
+
 def _is_clip(path: Path) -> bool:
     # Names with a leading dot are other systems' side files.
     return path.suffix.lower() == ".mp4" and not path.name.startswith(".") and path.is_file()
 
 
 def _read_narrations(
-    clips: Sequence[Path], *, paths: Sequence[Path], suffixes: Sequence[str]
+    clips: Sequence[Path],
+    *,
+    paths: Sequence[Path],
+    suffixes: Sequence[str],
+    check: Callable[[Path], object],
 ) -> tuple[tuple[Narration, ...], dict[str, int]]:
     """Return a recording's narrations by time, and how many cues were no use, by reason.
 
@@ -147,17 +169,22 @@ def _read_narrations(
         clips: its files, as the folder names them: captions lie beside these.
         paths: the same files, links resolved.
         suffixes: of the files to read, the first that exists.
+        check: raises for a file that may not be read.
 
     Raises:
-        TakeError: ``captions_unreadable``; as ``probe_chapters`` where later chapters have some.
+        TakeError: ``captions_unreadable``; as ``check``; as ``probe_chapters`` where later chapters
+            have some.
     """
     found = {k: file for k, clip in enumerate(clips) if (file := _find_captions(clip, suffixes))}
     narrations: list[Narration] = []
     broken: dict[str, int] = {}
     # Only a chapter's own sentences need to know when it starts.
     later = max(found, default=0)
+    for clip in clips[: later + 1] if later else ():
+        check(clip)
     starts_ns = [c.start_ns for c in probe_chapters(paths[: later + 1])] if later else [0]
     for k, file in found.items():
+        check(file)
         captions = _open_captions(file)
         narrations.extend(_as_narrations(captions, file=file, start_ns=starts_ns[k]))
         for problem in captions.problems:

@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.datasets.base import Catalogue
-from pipelines.parts.keys import take_path
+from pipelines.datasets.mirror import ensure_file, file_size, held_files
+from pipelines.parts.keys import find_file
 from pipelines.video.probe import probe_video
 from schemas.errors import TakeError
 from schemas.narration import Narration
@@ -73,6 +74,7 @@ def take_inventory(
     *,
     dataset: str,
     root: Path,
+    follow_links: bool = False,
     read_length: Callable[[Take], int] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Inventory:
@@ -85,6 +87,7 @@ def take_inventory(
         catalogue: of any reader.
         dataset: name of the dataset.
         root: of the dataset.
+        follow_links: files outside of it count where links lead to them.
         read_length: gives the length in ns of a take without picture, by its sensor's stamps; may
             raise ``TakeError``. Without it such takes are of unknown length.
         progress: called with the takes looked at so far.
@@ -100,23 +103,24 @@ def take_inventory(
         video: list[Path] = []
         for kind, name, paths in _streams(take):
             try:
-                here = {path: take_path(root, path) for path in paths}
+                here = {path: find_file(root, path, follow_links=follow_links) for path in paths}
             except TakeError as error:
                 missing[kind][error.code if fault is None else fault.code] += 1
                 continue
             if not here:
                 missing[kind][NO_STREAM if fault is None else fault.code] += 1
                 continue
-            sizes.update({path: file.stat().st_size for path, file in here.items()})
+            sizes.update({path: file_size(root, file) for path, file in here.items()})
             shelf = shelves[kind, name]
             shelf.paths.update(here)
             found.append(shelf)
             if kind == "video":
                 video = list(here.values())
         try:
-            length_ns = take.duration_ns or _header_ns(video)
-            if length_ns is None and found and fault is None and read_length is not None:
-                length_ns = read_length(take)
+            with held_files(root):
+                length_ns = take.duration_ns or _header_ns(root, video)
+                if length_ns is None and found and fault is None and read_length is not None:
+                    length_ns = read_length(take)
         except TakeError as error:
             unreadable[error.code] += 1
             length_ns = None
@@ -221,7 +225,9 @@ def _streams(take: Take) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield "clock", "", take.clock_paths
 
 
-def _header_ns(files: list[Path]) -> int | None:
+def _header_ns(root: Path, files: list[Path]) -> int | None:
+    for file in files:
+        ensure_file(root, file)
     return sum(probe_video(file).duration_ns for file in files) if files else None
 
 

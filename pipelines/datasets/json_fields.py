@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 from schemas.errors import UsageError
+from schemas.limits import LARGEST_METADATA_BYTES
 from schemas.time import seconds_to_ns
 
-__all__ = ["as_mapping", "as_seconds_ns", "is_text", "read_json"]
+__all__ = ["as_mapping", "as_seconds_ns", "check_size", "is_text", "read_json"]
 
 # No recording lasts longer (31 years), and as ns it fits int64 with room to spare.
 _LONGEST_S: Final = 1e9
@@ -22,8 +23,9 @@ def read_json(path: Path, *, layout: str) -> Any:  # noqa: ANN401 - whatever JSO
         layout: whose download lays the folder out, for the error's sentence.
 
     Raises:
-        UsageError: if it is not there or no JSON.
+        UsageError: if it is not there, far too large or no JSON.
     """
+    check_size(path, most=LARGEST_METADATA_BYTES)
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
@@ -33,6 +35,24 @@ def read_json(path: Path, *, layout: str) -> Any:  # noqa: ANN401 - whatever JSO
         ) from error
     except (ValueError, OSError, RecursionError) as error:
         raise UsageError(f"{path.name} must be readable JSON, got {error} [{path}]") from error
+
+
+def check_size(path: Path, *, most: int) -> None:
+    """Refuse a metadata file that is larger than ``most`` bytes, or no file but a pipe or device.
+
+    Raises:
+        UsageError: the same; a file that is not there passes.
+    """
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise UsageError(f"{path.name} must be a file, got something else [{path}]")
+    size = path.stat().st_size
+    if size > most:
+        raise UsageError(
+            f"{path.name} must have at most {most} bytes, got {size}: leave out what is not needed "
+            f"[{path}]"
+        )
 
 
 def as_mapping(value: object) -> Mapping[str, Any]:

@@ -27,7 +27,6 @@ from pipelines.imu.realworld_zip import (
     list_recordings,
     read_recording,
 )
-from pipelines.parts.keys import take_path
 from schemas.errors import TakeError, UsageError
 from schemas.take import ImuStream, Take
 from schemas.time import Interval
@@ -87,7 +86,7 @@ class RealWorldReader(RootedReader):
             broken: TakeError | None = None
             for relative in paths:
                 try:
-                    members = list_recordings(take_path(root, relative))
+                    members = list_recordings(self._file(relative))
                 except TakeError as error:
                     broken = broken or error
                     continue
@@ -143,7 +142,7 @@ class RealWorldReader(RootedReader):
             raise TakeError("imu_file_missing", f"take must have both sensors [{take.take_name}]")
         paths = (take.imu.path, *take.imu.later_paths)
         accel, gyro = (
-            read_recording(take_path(self._config.root, path), str(take.extras[f"{sensor}_member"]))
+            read_recording(self._file(path), str(take.extras[f"{sensor}_member"]))
             for path, sensor in zip((paths[0], paths[-1]), _SENSOR_NAMES, strict=True)
         )
         return accel, gyro

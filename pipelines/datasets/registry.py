@@ -8,17 +8,33 @@ from pipelines.datasets.base import DatasetReader
 __all__ = ["open_reader"]
 
 
+class _FolderReader(DatasetReader, Protocol):
+    @property
+    def metadata(self) -> tuple[str, ...]: ...
+
+
 class _ReaderClass(Protocol):
     def __call__(
         self, config: DatasetConfig, *, imu: ImuConfig, video: VideoConfig, text: TextConfig
-    ) -> DatasetReader: ...
+    ) -> _FolderReader: ...
 
 
 def open_reader(
     config: DatasetConfig, *, imu: ImuConfig, video: VideoConfig, text: TextConfig
 ) -> DatasetReader:
-    """Return the reader of the dataset that ``config`` names; nothing is read yet."""
-    return _find_reader(config.name)(config, imu=imu, video=video, text=text)
+    """Return the reader of the dataset that ``config`` names; nothing is read yet.
+
+    One in an object store is read through a mirror of it: whoever opens the reader needs to know
+    no more than that. A take's files are fetched and let go by ``held_files``.
+    """
+    reader = _find_reader(config.name)(config, imu=imu, video=video, text=text)
+    if config.uri is None:
+        return reader
+    from pipelines.datasets.mirror import open_mirror
+    from pipelines.datasets.mirrored_reader import MirroredReader
+
+    mirror = open_mirror(config.uri, root=config.root)
+    return MirroredReader(reader, mirror=mirror, metadata=reader.metadata)
 
 
 def _find_reader(name: DatasetName) -> _ReaderClass:

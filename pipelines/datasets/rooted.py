@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipelines.config import DatasetConfig, ImuConfig, TextConfig, VideoConfig
-from pipelines.parts.keys import take_path
+from pipelines.parts.keys import find_file, take_path
 from schemas.errors import TakeError, UsageError
 
 __all__ = ["RootedReader"]
@@ -14,6 +14,8 @@ class RootedReader:
     """Base of the readers, each of one dataset in one folder; nothing is read to make one."""
 
     name: str
+    metadata: tuple[str, ...] = ()
+    """Patterns of the files that say what the takes are and what was said in them."""
 
     def __init__(
         self,
@@ -32,12 +34,39 @@ class RootedReader:
         """Return the dataset's folder, which is ``holding`` such and such.
 
         Raises:
-            UsageError: if it is not there.
+            UsageError: if it is not there, or a metadata file in it is a link that leaves it.
         """
         root = self._config.root
         if not root.is_dir():
             raise UsageError(f"dataset.root must be {holding}, got {root}")
+        if not self._config.follow_links:
+            whole = root.resolve()
+            for pattern in self.metadata:
+                for path in root.glob(pattern):
+                    if not path.resolve().is_relative_to(whole):
+                        raise UsageError(
+                            f"{path.name} must lie inside dataset.root, got a link that leaves it; "
+                            f"dataset.follow_links=true reads it all the same [{path}]"
+                        )
         return root
+
+    def _located(self, relative: str) -> Path:
+        """Return where the file that data name as ``relative`` lies; it is not read.
+
+        Raises:
+            TakeError: ``path_escapes_root`` or ``file_missing``.
+        """
+        config = self._config
+        return find_file(config.root, relative, follow_links=config.follow_links)
+
+    def _file(self, relative: str) -> Path:
+        """Return the file that data name as ``relative``, for reading.
+
+        Raises:
+            TakeError: ``path_escapes_root`` or ``file_missing``.
+        """
+        config = self._config
+        return take_path(config.root, relative, follow_links=config.follow_links)
 
     def _wanted_variants(self, *known: str) -> tuple[str, ...]:
         """Return which of the picture's ``known`` copies may be read, the preferred one first.
@@ -74,7 +103,7 @@ class RootedReader:
             TakeError: ``code`` if it is missing, ``path_escapes_root`` if it lies elsewhere.
         """
         try:
-            take_path(self._config.root, relative)
+            self._located(relative)
         except TakeError as error:
             if error.code != "file_missing":
                 raise
@@ -88,7 +117,7 @@ class RootedReader:
         """
         for place in places:
             try:
-                take_path(self._config.root, place)
+                self._located(place)
             except TakeError as error:
                 if error.code != "file_missing":
                     raise

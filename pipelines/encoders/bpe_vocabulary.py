@@ -9,6 +9,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
 from schemas.errors import UsageError
+from schemas.limits import LARGEST_MERGES_BYTES
 
 __all__ = ["END_TOKEN", "START_TOKEN", "WORD_END", "number_tokens", "read_bpe_tokenizer"]
 
@@ -44,9 +45,13 @@ def read_bpe_tokenizer(path: Path, *, vocabulary: int) -> CLIPTokenizer:
         UsageError: if the file is damaged or holds too few merges.
     """
     try:
-        lines = gzip.decompress(path.read_bytes()).decode().split("\n")
+        with gzip.open(path) as file:
+            text = file.read(LARGEST_MERGES_BYTES + 1)
+        lines = text.decode().split("\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UsageError(f"merges must be gzipped text, got {error} [{path}]") from error
+    if len(text) > LARGEST_MERGES_BYTES:
+        raise UsageError(f"merges must unpack to at most {LARGEST_MERGES_BYTES} bytes [{path}]")
     pairs = [tuple(line.split()) for line in lines[1 : 1 + vocabulary - _FIXED]]
     merges = [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
     vocab = number_tokens(merges)

@@ -1,7 +1,6 @@
 """A CLIP's files: where they lie, which of them count, what they say and their digest."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,9 +12,11 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.errors import HTTPError as HubHTTPError  # type: ignore[attr-defined]
 
 from pipelines.config import EncoderConfig
-from pipelines.stores.files import file_sha256
+from pipelines.storage.files import file_sha256
 from pipelines.video.preprocess import CLIP_MEAN, CLIP_STD
 from schemas.errors import UsageError
+from schemas.limits import LARGEST_ENCODER_SIZE, LARGEST_SETTINGS_BYTES, MOST_ENCODER_LAYERS
+from schemas.store import parse_json
 
 __all__ = [
     "BPE_FILE",
@@ -90,6 +91,12 @@ def _of_folder(folder: Path, *, revision: str | None, name: str) -> EncoderFiles
         raise UsageError(
             f"encoder folder must hold model.safetensors or pytorch_model.bin, got {folder}"
         )
+    for path in _list_files(folder, (*_SETTING_FILES, *_TOKENIZER_FILES)):
+        size = path.stat().st_size
+        if size > LARGEST_SETTINGS_BYTES:
+            raise UsageError(
+                f"{path.name} must have at most {LARGEST_SETTINGS_BYTES} bytes, got {size} [{path}]"
+            )
     return EncoderFiles(folder=folder, weights=weights, revision=revision, name=name)
 
 
@@ -119,14 +126,28 @@ def read_settings(folder: Path, *, required: bool) -> dict[str, Any]:
     """
     path = folder / "config.json"
     try:
-        settings: dict[str, Any] = json.loads(path.read_text())
+        settings = parse_json(path.read_text())
     except FileNotFoundError as error:
         if not required:
             return {}
         raise UsageError(f"encoder folder must hold config.json, got {folder}") from error
     except ValueError as error:
         raise UsageError(f"config.json must be JSON, got {error} [{path}]") from error
+    if not isinstance(settings, dict):
+        raise UsageError(f"config.json must be an object, got {type(settings).__name__} [{path}]")
+    _check_sizes(settings, path=path)
     return settings
+
+
+def _check_sizes(settings: Mapping[str, Any], *, path: Path) -> None:
+    """Refuse towers that nobody could run, before modules are made of them."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            _check_sizes(value, path=path)
+        most = MOST_ENCODER_LAYERS if name.endswith("_layers") else LARGEST_ENCODER_SIZE
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if whole and name.endswith(("_size", "_layers", "_dim", "_embeddings")) and value > most:
+            raise UsageError(f"{name} must be at most {most}, got {value} [{path}]")
 
 
 def check_preprocessing(folder: Path, *, image_size: int) -> None:
@@ -142,7 +163,12 @@ def check_preprocessing(folder: Path, *, image_size: int) -> None:
     path = folder / "preprocessor_config.json"
     if not path.exists():
         return
-    wanted = json.loads(path.read_text())
+    try:
+        wanted = parse_json(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"{path.name} must be JSON, got {error} [{path}]") from error
+    if not isinstance(wanted, dict):
+        raise UsageError(f"{path.name} must be an object, got {type(wanted).__name__} [{path}]")
     ours: dict[str, Any] = {
         "image_mean": list(CLIP_MEAN),
         "image_std": list(CLIP_STD),

@@ -20,7 +20,7 @@ from pipelines.encoders.clip_folder import MEANING_FIELD
 from pipelines.encoders.quiet import quiet_transformers
 from pipelines.encoders.random_seq_transf import make_seq_transf
 from pipelines.encoders.tiny_tokenizer import make_tokenizer
-from pipelines.stores.files import open_atomic, write_atomic
+from pipelines.storage.files import open_atomic, write_atomic
 from pipelines.video.preprocess import CLIP_MEAN, CLIP_STD
 from schemas.errors import UsageError
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pipelines.imu.vrs_file import DATA_RECORD, UnknownVrsError, VrsFile, VrsStream
 from pipelines.imu.vrs_records import StreamRecords, open_stream_records, parse_data_layout
-from schemas.errors import TakeError, UsageError
+from schemas.errors import TakeError
 
 __all__ = [
     "AriaImuRecords",
@@ -146,15 +146,14 @@ def open_aria_provider(path: Path) -> Any:  # noqa: ANN401 - the library ships n
     """Return the library's own reader of a file.
 
     Raises:
-        TakeError: ``vrs_unreadable``.
-        UsageError: if projectaria-tools is not installed.
+        TakeError: ``vrs_unreadable``, or ``vrs_layout_unknown`` without projectaria-tools.
     """
     try:
         from projectaria_tools.core import data_provider
     except ImportError as error:
-        raise UsageError(
-            "reading this Aria VRS file needs projectaria-tools, the extra `aria`: "
-            "pip install 'primus-pipelines[aria]'"
+        raise TakeError(
+            "vrs_layout_unknown",
+            f"projectaria-tools must be importable to read this VRS, got {error} [{path}]",
         ) from error
     try:
         provider = data_provider.create_vrs_data_provider(str(path))

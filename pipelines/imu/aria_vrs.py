@@ -2,12 +2,12 @@
 
 Every stream of the file shares the device clock; the take clock maps it. Records are read as arrays
 from the file's own bytes; a file written in a way not known here is read by projectaria-tools,
-record by record, and ``info`` says by which.
+record by record in a process of its own, and ``info`` says by which.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,15 +17,11 @@ import numpy.typing as npt
 
 from pipelines.align.clock import TakeClock
 from pipelines.datasets.base import ImuRecording
-from pipelines.imu.aria_calibration import parse_aria_calibration, read_aria_calibration
-from pipelines.imu.aria_records import (
-    AriaImuSource,
-    find_aria_imu,
-    open_aria_provider,
-    open_bulk_source,
-    provider_source,
-)
+from pipelines.imu.aria_calibration import parse_aria_calibration
+from pipelines.imu.aria_library import open_aria_library
+from pipelines.imu.aria_records import AriaImuSource, find_aria_imu, open_bulk_source
 from pipelines.imu.calibrate import ImuCalibration, TriadCalibration, apply_calibration
+from pipelines.imu.plausible import find_plausible
 from pipelines.imu.vrs_file import UnknownVrsError, read_vrs_file
 from schemas.errors import TakeError
 from schemas.imu import ImuSamples, TriadSamples
@@ -67,7 +63,7 @@ def open_aria_imu(
 ) -> ImuRecording:
     """Open one IMU of an Aria file as a stream of runs on the take clock.
 
-    Samples flagged invalid or not finite are dropped, and so are repeats of a stamp; ``info``
+    Samples flagged invalid or not plausible are dropped, and so are repeats of a stamp; ``info``
     counts them as the runs are read, and each run says where they and the saturated ones were. The
     calibration's time offsets are recorded, not applied. ``read_by`` is ``bulk``, or
     ``projectaria-tools`` where only the library knew how.
@@ -81,8 +77,8 @@ def open_aria_imu(
 
     Raises:
         TakeError: ``vrs_unreadable``, ``imu_stream_missing`` or ``no_calibration``; from the runs
-            ``imu_not_monotonic`` or ``vrs_unreadable``.
-        UsageError: if the file needs projectaria-tools and they are not installed.
+            ``imu_not_monotonic`` or ``vrs_unreadable``; from either ``vrs_layout_unknown`` if the
+            file needs projectaria-tools and they are not installed.
     """
     info: Info = dict.fromkeys(_COUNTS, 0)
     try:
@@ -123,10 +119,15 @@ def _open_bulk(path: Path, *, stream: str) -> tuple[ImuCalibration | None, Opene
 
 
 def _open_by_library(path: Path, *, stream: str) -> tuple[ImuCalibration | None, Opener]:
-    provider = open_aria_provider(path)
-    source = provider_source(provider, stream=stream, path=path)
-    calibration = read_aria_calibration(provider, stream=stream, path=path)
-    return calibration, lambda: nullcontext(source)
+    with open_aria_library(path, stream=stream) as opened:
+        calibration = opened.calibration
+    return calibration, partial(_library_source, path, stream=stream)
+
+
+@contextmanager
+def _library_source(path: Path, *, stream: str) -> Iterator[AriaImuSource]:
+    with open_aria_library(path, stream=stream) as opened:
+        yield opened.source
 
 
 def _read_runs(
@@ -144,9 +145,8 @@ def _read_runs(
             source = opened.enter_context(opener())
         except UnknownVrsError:
             # Its records were only now looked at.
-            _, opener = _open_by_library(path, stream=stream)
             info["read_by"] = _LIBRARY
-            source = opened.enter_context(opener())
+            source = opened.enter_context(_library_source(path, stream=stream))
         yield from _make_runs(
             source,
             clock=clock,
@@ -261,8 +261,7 @@ def _valid_triad(
     fresh: npt.NDArray[np.bool_],
 ) -> tuple[TriadSamples, npt.NDArray[np.int64]]:
     """Return the sound samples, and the stamps of the others."""
-    finite = np.isfinite(values)
-    sound = valid if finite.all() else valid & finite.all(axis=1)
+    sound = valid & find_plausible(values)
     keep = sound & fresh
     if keep.all():
         return TriadSamples(t_ns=t_ns, values=values), t_ns[:0]

@@ -20,6 +20,7 @@ from pipelines.imu.gpmf_camera import read_camera_model
 from pipelines.imu.gpmf_clock import GpmfClocks, SampleLine
 from pipelines.imu.gpmf_klv import GpmfError, GpmfStream, full_range, read_samples
 from pipelines.imu.gpmf_track import GpmfPayload, gpmf_faults, read_payloads
+from pipelines.imu.plausible import find_plausible
 from schemas.errors import TakeError
 from schemas.imu import ImuSamples, TriadSamples
 from schemas.time import NS_PER_MS, NS_PER_S, Interval
@@ -31,6 +32,8 @@ GPMF_STREAM: Final = "gpmf"
 
 _MISSING: Final = {"ACCL": "accel_missing", "GYRO": "gyro_missing"}
 _UNITS: Final = {"ACCL": ("m/s\xb2", "m/s\xc2\xb2"), "GYRO": ("rad/s",)}
+# From a hundred thousand samples a second to one in ten: a sensor's rate, or its stamps are none.
+_STEPS_NS: Final = (10_000, 10 * NS_PER_S)
 # A payload this far from the line means lost payloads or a clock that jumps.
 _MAX_OFF_NS: Final = 100 * NS_PER_MS
 
@@ -39,7 +42,7 @@ def open_gpmf_imu(path: Path, *, origin_ns: int, accept_sensor_frame: bool) -> I
     """Open a GoPro clip's accelerometer and gyroscope as a stream of runs, a payload each.
 
     Samples at an end of the range that their integers hold are told as saturated; samples that
-    are no number are left out and told as invalid.
+    are no number, or none that a sensor can read, are left out and told as invalid.
 
     Args:
         path: mp4 file.
@@ -54,7 +57,8 @@ def open_gpmf_imu(path: Path, *, origin_ns: int, accept_sensor_frame: bool) -> I
         TakeError: ``video_unreadable``; ``imu_stream_missing`` without a metadata track;
             ``accel_missing``, ``gyro_missing``; ``no_calibration`` if the camera's axis order is
             unknown; ``imu_too_short`` with fewer than two payloads; ``gpmf_malformed``;
-            ``imu_clock_unstable`` from the runs if payloads lie over 100 ms off the line.
+            ``imu_clock_unstable`` if the rate is none of a sensor, and from the runs if payloads
+            lie over 100 ms off the line.
     """
     survey = _survey(path)
     sensors = survey.sensors
@@ -149,6 +153,12 @@ def _survey(path: Path) -> _Survey:
                 raise TakeError(
                     "imu_too_short", f"{key} must come in two payloads to tell its rate [{path}]"
                 )
+            if not _STEPS_NS[0] <= line.step_ns <= _STEPS_NS[1]:
+                raise TakeError(
+                    "imu_clock_unstable",
+                    f"{key} must be sampled once in {_STEPS_NS[0]} ns to {_STEPS_NS[1]} ns, got "
+                    f"{line.step_ns:g} ns [{path}]",
+                )
             axes = axes_of(heads[key], model=model)
             sensors[key] = _Sensor(
                 key=key,
@@ -206,23 +216,24 @@ def _read_triad(
     values = read_samples(stream, key)
     if values.shape[1] != 3:
         raise GpmfError(f"{key} must have 3 columns, got {values.shape[1]}")
-    t_ns = sensor.line.t_ns(payload.numbers[key] + np.arange(len(values), dtype=np.int64))
     written_ns = float(payload.pts_ns)
     if survey.timing == "stmp":
         written_ns = payload.stamps_ns[key] + survey.stamp_offset_ns
-    off_ns = int(t_ns[0] - written_ns)
+    # In floats: a line through broken stamps may lead beyond int64.
+    off_ns = int(sensor.line.at_ns(payload.numbers[key]) - written_ns)
     if abs(off_ns) > _MAX_OFF_NS:
         raise TakeError(
             "imu_clock_unstable",
             f"{key} payloads must lie within {_MAX_OFF_NS // NS_PER_MS} ms of a steady "
             f"rate, got {off_ns // NS_PER_MS} ms at {payload.pts_ns / NS_PER_S:.1f} s [{path}]",
         )
-    t_ns -= origin_ns
+    numbers = payload.numbers[key] + np.arange(len(values), dtype=np.int64)
+    t_ns = sensor.line.t_ns(numbers) - origin_ns
     low, high = full_range(stream.records[key])
     raw = stream.records[key].numbers()
     # A sensor clips at the same size either way: its least number may be one less.
     saturated = ((raw <= max(low, -high)) | (raw >= high)).any(axis=1)
-    whole = np.isfinite(values).all(axis=1)
+    whole = find_plausible(values)
     values = values[whole]
     if rotate and sensor.rotation is not None:
         values = values @ sensor.rotation.T

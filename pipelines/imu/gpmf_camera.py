@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from pipelines.imu.gpmf_klv import find_text
+from pipelines.video.mp4_boxes import walk_boxes
 
 __all__ = ["read_camera_model"]
 
@@ -42,7 +43,7 @@ def _find(
     file: BinaryIO, names: tuple[bytes, ...], *, start: int, end: int
 ) -> Iterator[tuple[int, int]]:
     """Yield where the contents of the box with this path of names begin and end."""
-    for name, first, last in _walk(file, start=start, end=end):
+    for name, first, last in walk_boxes(file, start=start, end=end):
         if name == names[0]:
             if len(names) == 1:
                 yield first, last
@@ -51,23 +52,7 @@ def _find(
 
 
 def _read_children(file: BinaryIO, *, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    for name, first, last in _walk(file, start=start, end=end):
+    for name, first, last in walk_boxes(file, start=start, end=end):
         if last - first <= _MAX_BYTES:
             file.seek(first)
             yield name, file.read(last - first)
-
-
-def _walk(file: BinaryIO, *, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield each box's name and where its contents begin and end (ISO/IEC 14496-12, 4.2)."""
-    at = start
-    while at + 8 <= end:
-        file.seek(at)
-        head = file.read(16)
-        size, first = int.from_bytes(head[:4], "big"), at + 8
-        if size == 1:
-            size, first = int.from_bytes(head[8:16], "big"), at + 16
-        last = end if size == 0 else min(at + size, end)
-        if last < first:
-            return
-        yield head[4:8], first, last
-        at = last

@@ -24,6 +24,10 @@ class SampleLine:
     first_ns: float
     step_ns: float
 
+    def at_ns(self, number: int) -> float:
+        """Return the time of one sample, however far away."""
+        return self.first_ns + (number - self.first) * self.step_ns
+
     def t_ns(self, number: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the times of samples by their running numbers (N,)."""
         t_ns: npt.NDArray[np.int64] = np.rint(

@@ -107,11 +107,15 @@ def read_samples(stream: GpmfStream, key: str) -> npt.NDArray[np.float64]:
     if "SCAL" not in stream.records:
         return values
     scale = stream.records["SCAL"].numbers().reshape(-1)
-    if len(scale) not in (1, values.shape[1]) or not scale.all():
+    usable = scale.all() and np.isfinite(scale).all()
+    if len(scale) not in (1, values.shape[1]) or not usable:
         raise GpmfError(
             f"SCAL of {key} must be 1 or {values.shape[1]} numbers other than 0, got {scale}"
         )
-    return values / scale
+    # What leaves the range of float64 is infinite, and no sample.
+    with np.errstate(over="ignore"):
+        scaled: npt.NDArray[np.float64] = values / scale
+    return scaled
 
 
 def full_range(record: KlvRecord) -> tuple[float, float]:
@@ -129,11 +133,16 @@ def find_text(payload: bytes, key: str) -> str:
     Raises:
         GpmfError: if a record reaches beyond its parent.
     """
-    for record in _walk(payload):
-        if record.key == key:
-            return record.text()
-        if not record.kind and (found := find_text(record.data, key)):
+    # A stack of our own: records may nest deeper than Python calls.
+    walks = [_walk(payload)]
+    while walks:
+        record = next(walks[-1], None)
+        if record is None:
+            walks.pop()
+        elif record.key == key and (found := record.text()):
             return found
+        elif not record.kind:
+            walks.append(_walk(record.data))
     return ""
 
 

@@ -1,24 +1,28 @@
 """The GoPro metadata track of an mp4, payload by payload."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Stream
 
 from pipelines.imu.gpmf_klv import GpmfError, GpmfStream, read_streams
+from pipelines.video.container import open_container
 from schemas.errors import TakeError
 from schemas.time import NS_PER_S
 
-__all__ = ["SENSORS", "GpmfPayload", "gpmf_faults", "read_payloads"]
+__all__ = ["SENSORS", "GpmfPayload", "gpmf_faults", "parse_payloads", "read_payloads"]
 
 SENSORS: Final = ("ACCL", "GYRO")
 _NS_PER_US: Final = 1000
+# 35 years of a clock that counts from anywhere; beyond them sums leave int64.
+_LATEST_NS: Final = 1 << 60
+# Whole numbers are exact below it.
+_MOST_SAMPLES: Final = 1 << 53
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,47 +64,64 @@ def read_payloads(path: Path) -> Iterator[GpmfPayload]:
         GpmfError: if a payload is malformed, or ``TSMP`` falls.
         FFmpegError: if the file is not readable.
     """
-    following = dict.fromkeys(SENSORS, 0)
-    with av.open(str(path)) as container:
+    with open_container(path) as container:
         track = _find_track(container, path=path)
-        for pts_ns, data in _packets(container, track):
-            streams: dict[str, GpmfStream] = {}
-            numbers: dict[str, int] = {}
-            stamps_ns: dict[str, int] = {}
-            for stream in read_streams(data):
-                for key in SENSORS:
-                    if key in streams or key not in stream.records:
-                        continue
-                    number = _first_number(stream, key, following=following[key])
-                    count = stream.records[key].repeat
-                    following[key] = number + count
-                    if count:
-                        streams[key], numbers[key] = stream, number
-                        if "STMP" in stream.records:
-                            stamps_ns[key] = _stamp_ns(stream, key)
-            yield GpmfPayload(pts_ns=pts_ns, streams=streams, numbers=numbers, stamps_ns=stamps_ns)
+        yield from parse_payloads(_packets(container, track))
+
+
+def parse_payloads(packets: Iterable[tuple[int, bytes]]) -> Iterator[GpmfPayload]:
+    """Yield a track's payloads, given as presentation times in ns and bytes.
+
+    Raises:
+        GpmfError: if a payload is malformed, or ``TSMP`` falls.
+    """
+    following = dict.fromkeys(SENSORS, 0)
+    for pts_ns, data in packets:
+        if abs(pts_ns) > _LATEST_NS:
+            raise GpmfError(f"payload must be within 36 years of zero, got {pts_ns / NS_PER_S} s")
+        streams: dict[str, GpmfStream] = {}
+        numbers: dict[str, int] = {}
+        stamps_ns: dict[str, int] = {}
+        for stream in read_streams(data):
+            for key in SENSORS:
+                if key in streams or key not in stream.records:
+                    continue
+                number = _first_number(stream, key, following=following[key])
+                count = stream.records[key].repeat
+                following[key] = number + count
+                if count:
+                    streams[key], numbers[key] = stream, number
+                    if "STMP" in stream.records:
+                        stamps_ns[key] = _stamp_ns(stream, key)
+        yield GpmfPayload(pts_ns=pts_ns, streams=streams, numbers=numbers, stamps_ns=stamps_ns)
 
 
 def _first_number(stream: GpmfStream, key: str, *, following: int) -> int:
     if "TSMP" not in stream.records:
         return following
-    total = stream.records["TSMP"].numbers()
-    if total.size != 1:
-        raise GpmfError(f"TSMP of {key} must be one number, got {total.size}")
-    number = int(total[0, 0]) - stream.records[key].repeat
+    total = _whole_number(stream, "TSMP", key=key, most=_MOST_SAMPLES)
+    number = total - stream.records[key].repeat
     if number < following:
         raise GpmfError(
-            f"TSMP of {key} must count every sample so far, got {int(total[0, 0])} after "
+            f"TSMP of {key} must count every sample so far, got {total} after "
             f"{following} and {stream.records[key].repeat} more"
         )
     return number
 
 
 def _stamp_ns(stream: GpmfStream, key: str) -> int:
-    stamp = stream.records["STMP"].numbers()
-    if stamp.size != 1:
-        raise GpmfError(f"STMP of {key} must be one number, got {stamp.size}")
-    return int(stamp[0, 0]) * _NS_PER_US
+    return _whole_number(stream, "STMP", key=key, most=_LATEST_NS // _NS_PER_US) * _NS_PER_US
+
+
+def _whole_number(stream: GpmfStream, name: str, *, key: str, most: int) -> int:
+    numbers = stream.records[name].numbers()
+    if numbers.size != 1:
+        raise GpmfError(f"{name} of {key} must be one number, got {numbers.size}")
+    number = float(numbers[0, 0])
+    # Written so that NaN is refused.
+    if not 0 <= number <= most:
+        raise GpmfError(f"{name} of {key} must lie in [0, {most}], got {number:g}")
+    return int(number)
 
 
 def _find_track(container: InputContainer, *, path: Path) -> Stream:

@@ -11,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -24,6 +24,7 @@ import pyarrow.csv as pacsv
 from pipelines.imu.plausible import find_plausible
 from schemas.errors import TakeError
 from schemas.imu import ImuSamples, TriadSamples
+from schemas.limits import LARGEST_ZIP_BYTES, LARGEST_ZIP_MEMBER_BYTES, MOST_ZIP_MEMBERS
 from schemas.time import NS_PER_MS, NS_PER_S
 
 __all__ = [
@@ -44,8 +45,12 @@ _COLUMNS: Final = {
     "attr_y": pa.float64(),
     "attr_z": pa.float64(),
 }
-# A day at 50 Hz has about 200 MB.
-_MOST_BYTES: Final = 256 << 20
+# What names and sizes a central directory has of each of its members, by far.
+_DIRECTORY_ENTRY_BYTES: Final = 1 << 10
+# The record that ends an archive, with the longest comment behind it (APPNOTE.TXT, 4.3.16).
+_END: Final = b"PK\5\6"
+_END_BYTES: Final = 22 + 0xFFFF
+_ZIP64: Final = b"PK\6\7"
 # What zipfile is known to raise for a damaged, encrypted or oddly packed archive, in its members
 # too; ValueError is for names that are no text.
 _BROKEN: Final = (
@@ -108,7 +113,8 @@ def list_recordings(path: Path) -> tuple[ZipMember, ...]:
     Other files, such as the readme, are passed over.
 
     Raises:
-        TakeError: ``imu_file_unreadable`` if an archive is damaged or far too large.
+        TakeError: ``imu_file_unreadable`` if an archive is damaged; ``imu_file_too_large`` if it
+            is, or holds, far more than a recording.
     """
     found: list[ZipMember] = []
     with _open_archive(path, place=path.name) as archive:
@@ -135,7 +141,7 @@ def read_recording(path: Path, name: str) -> RecordedTriad:
         name: as ``ZipMember.name``.
 
     Raises:
-        TakeError: ``imu_file_unreadable``, ``imu_file_missing`` if it is not in the archive, or
+        TakeError: as ``list_recordings``; ``imu_file_missing`` if it is not in the archive, or
             ``imu_file_malformed`` if it is no such table, or its stamps cannot be.
     """
     place = f"{path.name}/{name}"
@@ -257,6 +263,7 @@ def _csv_members(names: list[str], *, prefix: str, part: int | None) -> list[Zip
 @contextmanager
 def _open_archive(source: Path | io.BytesIO, *, place: str) -> Iterator[zipfile.ZipFile]:
     try:
+        _check_directory(source, place=place)
         with zipfile.ZipFile(source) as archive:
             yield archive
     except _BROKEN as error:
@@ -265,17 +272,47 @@ def _open_archive(source: Path | io.BytesIO, *, place: str) -> Iterator[zipfile.
         ) from error
 
 
+def _check_directory(source: Path | io.BytesIO, *, place: str) -> None:
+    """Refuse an archive by its last record: zipfile makes objects of its directory as a whole.
+
+    Raises:
+        TakeError: ``imu_file_too_large``.
+    """
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(max(0, size - _END_BYTES - 20))
+        tail = file.read()
+        file.seek(0)
+    at = tail.rfind(_END)
+    directory = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
+    if tail[max(0, at - 20) : at].startswith(_ZIP64) or size > LARGEST_ZIP_BYTES:
+        raise TakeError(
+            "imu_file_too_large",
+            f"archive must have at most {LARGEST_ZIP_BYTES} bytes and no zip64 directory, got "
+            f"{size} bytes [{place}]",
+        )
+    if directory > MOST_ZIP_MEMBERS * _DIRECTORY_ENTRY_BYTES:
+        raise TakeError(
+            "imu_file_too_large",
+            f"archive must hold at most {MOST_ZIP_MEMBERS} files, got a directory of {directory} "
+            f"bytes [{place}]",
+        )
+
+
 def _read(archive: zipfile.ZipFile, name: str, *, place: str) -> bytes:
     try:
-        size = archive.getinfo(name).file_size
+        member = archive.getinfo(name)
     except KeyError as error:
         raise TakeError(
             "imu_file_missing", f"archive must hold {name}, got none [{place}]"
         ) from error
-    if size > _MOST_BYTES:
-        raise TakeError(
-            "imu_file_unreadable",
-            f"{name} must unpack to at most {_MOST_BYTES} bytes, got {size} [{place}]",
-        )
+    # zipfile makes room for what it is told lies packed in the file.
+    for size, rule in ((member.file_size, "unpack to"), (member.compress_size, "be packed into")):
+        if size > LARGEST_ZIP_MEMBER_BYTES:
+            raise TakeError(
+                "imu_file_too_large",
+                f"{name} must {rule} at most {LARGEST_ZIP_MEMBER_BYTES} bytes, got {size} "
+                f"[{place}]",
+            )
     # zipfile hands out no more than the size that was checked.
     return archive.read(name)

@@ -51,8 +51,8 @@ DATA_RECORD: Final = 3
 MOST_STREAMS: Final = 10_000
 """A file that tells of more is damaged."""
 
-# A factory calibration of many cameras takes 100 kB.
-_MOST_DESCRIPTION: Final = 64 << 20
+# A factory calibration of many cameras takes 100 kB; as tags, bytes take ten times the room.
+_MOST_DESCRIPTION: Final = 4 << 20
 
 
 class UnknownVrsError(Exception):
@@ -100,7 +100,8 @@ def read_vrs_file(path: Path) -> VrsFile:
 
     Raises:
         TakeError: ``vrs_unreadable`` if the file is no VRS file or is damaged there.
-        UnknownVrsError: if header or description are of another version.
+        UnknownVrsError: if header or description are of another version, or the description is
+            far larger than any known.
     """
     try:
         size = path.stat().st_size
@@ -125,7 +126,7 @@ def _read_description(file: BinaryIO, *, path: Path, size: int) -> VrsFile:
         raise DamagedVrsError("another format")
     if version[:3] != b"VRS" or record_header_size != RECORD_HEADER.itemsize:
         raise UnknownVrsError(f"version {version!r}")
-    record, body = _read_record(file, offset=description, size=size, most=_MOST_DESCRIPTION)
+    record, body = _read_description_record(file, offset=description, size=size)
     if (int(record["type_id"]), int(record["format_version"])) != (2, 2) or record["compression"]:
         raise UnknownVrsError(f"description record of type {record['type_id']}")
     after = description + int(record["record_size"])
@@ -149,12 +150,14 @@ def _read_description(file: BinaryIO, *, path: Path, size: int) -> VrsFile:
     )
 
 
-def _read_record(file: BinaryIO, *, offset: int, size: int, most: int) -> tuple[np.void, bytes]:
+def _read_description_record(file: BinaryIO, *, offset: int, size: int) -> tuple[np.void, bytes]:
     """Return a record's header and body."""
     header = read_record_header(file, offset=offset, size=size)
     length = int(header["record_size"]) - RECORD_HEADER.itemsize
-    if length > most or offset + int(header["record_size"]) > size:
+    if offset + int(header["record_size"]) > size:
         raise DamagedVrsError(f"a record of {length} bytes at {offset} of {size}")
+    if length > _MOST_DESCRIPTION:
+        raise UnknownVrsError(f"a description of {length} bytes")
     return header, file.read(length)
 
 

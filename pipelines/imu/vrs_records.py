@@ -112,7 +112,7 @@ def _size(described: Iterable[Mapping[str, Any]]) -> int:
         offset, length = piece["offset"], piece.get("size", 1)
         if found is None or found[2] not in _WIDTHS:
             raise ValueError(f"piece of type {piece['type']}")
-        if type(length) is not int or length < 1 or offset != size:
+        if type(length) is not int or length < 1 or type(offset) is not int or offset != size:
             raise ValueError(f"piece at {offset} of {length}, after {size} bytes")
         size += length * _WIDTHS[found[2]]
     return size

@@ -1,5 +1,6 @@
 """What decides a part's bytes, and the key made from it."""
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.config import ImuConfig, PrepConfig, VideoConfig
-from pipelines.stores.files import file_sha256
+from pipelines.datasets.mirror import ensure_file
+from pipelines.storage.files import file_sha256
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import TakeError
 from schemas.manifest import SourceEntry
@@ -22,6 +24,7 @@ __all__ = [
     "PART_VERSIONS",
     "RAW_IMU_PART_VERSION",
     "TEXT_PART_VERSION",
+    "find_file",
     "fingerprinted_bytes",
     "frames_key",
     "imu_key",
@@ -48,12 +51,37 @@ _BLOCKS: Final = 16
 _BLOCK_BYTES: Final = 1 << 20
 
 
-def take_path(root: Path, relative: str) -> Path:
-    """Return the file that ``relative`` names under ``root``.
+def take_path(root: Path, relative: str, *, follow_links: bool = False) -> Path:
+    """Return the file that ``relative`` names under ``root``, for reading.
+
+    Under the mirror of a dataset in an object store it is fetched if it is not there yet.
+
+    Args:
+        root: dataset folder.
+        relative: path that data name, of which nothing is believed.
+        follow_links: as of :func:`find_file`.
+
+    Raises:
+        TakeError: ``path_escapes_root`` or ``file_missing``.
+        StorageError: if it cannot be fetched.
+    """
+    path = find_file(root, relative, follow_links=follow_links)
+    ensure_file(root, path)
+    return path
+
+
+def find_file(root: Path, relative: str, *, follow_links: bool = False) -> Path:
+    """Return where the file that ``relative`` names lies under ``root``; it may not be read yet.
+
+    Args:
+        root: dataset folder.
+        relative: path that data name, of which nothing is believed.
+        follow_links: links may lead out of the folder; names with ``..`` still may not.
 
     Raises:
         TakeError: ``path_escapes_root`` or ``file_missing``.
     """
+    inside = not follow_links or _stays_inside(relative)
     try:
         path = (root / relative).resolve()
         there = path.is_file()
@@ -61,16 +89,23 @@ def take_path(root: Path, relative: str) -> Path:
         # Too long, a NUL inside, links in a circle: no file can have such a name.
         shown = ascii(relative[:80])
         raise TakeError("file_missing", f"path must name a file, got {shown}") from error
-    if not path.is_relative_to(root.resolve()):
+    if not (inside and (follow_links or path.is_relative_to(root.resolve()))):
         raise TakeError("path_escapes_root", f"path must stay inside the dataset, got {relative}")
     if not there:
         raise TakeError("file_missing", f"file must exist, got {relative}")
     return path
 
 
-def read_source(root: Path, take_uid: str, relative: str) -> SourceEntry:
+def _stays_inside(relative: str) -> bool:
+    normal = posixpath.normpath(relative)
+    return not posixpath.isabs(normal) and normal.split("/")[0] != ".."
+
+
+def read_source(
+    root: Path, take_uid: str, relative: str, *, follow_links: bool = False
+) -> SourceEntry:
     """Return size and fingerprint of a source file; never its modification time."""
-    path = take_path(root, relative)
+    path = take_path(root, relative, follow_links=follow_links)
     size = path.stat().st_size
     if size <= _WHOLE_BYTES:
         fingerprint = file_sha256(path)

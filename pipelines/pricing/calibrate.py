@@ -11,6 +11,7 @@ from typing import Final
 
 from pipelines.config import PrepConfig
 from pipelines.datasets.base import Catalogue, DatasetReader
+from pipelines.datasets.mirror import held_files
 from pipelines.encoders.base import FrozenEncoder
 from pipelines.encoders.torch_threads import one_torch_thread, use_one_torch_thread
 from pipelines.parts.store import PartStore
@@ -165,7 +166,8 @@ class _Bench:
             # beside it to the end.
             order = [longs[(worker + i) % len(longs)].clip for i in range(len(longs))]
             parts = PartStore(self._folder / f"beside-{worker}")
-            return sum(self._prepare(clip, parts=parts).wall_s for clip in order)
+            with held_files(self._config.dataset.root):
+                return sum(self._prepare(clip, parts=parts).wall_s for clip in order)
 
         with ThreadPoolExecutor(workers, initializer=use_one_torch_thread) as pool:
             beside_s = sum(pool.map(prepare, range(workers))) / workers

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pipelines.align.clock import TakeClock
 from pipelines.config import PrepConfig
 from pipelines.datasets.base import DatasetReader
+from pipelines.datasets.mirror import file_size
 from pipelines.encoders.base import FrozenEncoder
-from pipelines.parts.keys import fingerprinted_bytes, take_path
+from pipelines.parts.keys import find_file, fingerprinted_bytes
 from pipelines.parts.store import PartStore
 from pipelines.prepare import TakeOutcome, prepare_take
 from pipelines.pricing.survey import count_frames, count_samples
@@ -157,7 +158,10 @@ def _items(clip: Clip, *, config: PrepConfig) -> dict[str, int]:
     root, span = config.dataset.root, clip.clock.span
     frames = count_frames(clip.plan, span=span, config=config)
     samples = count_samples(span, config=config)
-    sizes = [take_path(root, path).stat().st_size for path in source_paths(clip.take)]
+    sizes = [
+        file_size(root, find_file(root, path, follow_links=config.dataset.follow_links))
+        for path in source_paths(clip.take)
+    ]
     return {
         "take": 1,
         "fingerprint": sum(fingerprinted_bytes(size) for size in sizes),

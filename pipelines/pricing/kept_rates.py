@@ -11,8 +11,11 @@ from pydantic import ValidationError
 from pipelines.config import PrepConfig
 from pipelines.parts.keys import PART_VERSIONS
 from pipelines.pricing.rates import Rates
-from pipelines.stores.files import write_atomic
+from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.files import write_atomic
+from pipelines.storage.places import Place
 from schemas.embedding import EmbeddingSpec
+from schemas.errors import StorageError
 from schemas.store import canonical_json, sha256_hex
 
 __all__ = ["RATES_VERSION", "find_rates", "keep_rates", "rates_identity"]
@@ -48,7 +51,7 @@ def rates_identity(
     return sha256_hex(canonical_json(identity))[:16]
 
 
-def find_rates(config: PrepConfig, *, identity: str) -> tuple[Rates, Path] | None:
+def find_rates(config: PrepConfig, *, identity: str) -> tuple[Rates, Place] | None:
     """Return rates kept under ``identity`` and their file; None where there are none.
 
     A file that cannot be read as rates is passed over: they are measured again then.
@@ -56,25 +59,27 @@ def find_rates(config: PrepConfig, *, identity: str) -> tuple[Rates, Path] | Non
     for folder in _folders(config):
         path = folder / f"{identity}.json"
         try:
-            return Rates.model_validate_json(path.read_bytes()), path
-        except (OSError, ValidationError):
+            with storage_faults(path):
+                found = with_retries(path.read_bytes, what=f"read {path}")
+            return Rates.model_validate_json(found), path
+        except (OSError, StorageError, ValidationError):
             continue
     return None
 
 
-def keep_rates(config: PrepConfig, *, identity: str, rates: Rates) -> Path | None:
+def keep_rates(config: PrepConfig, *, identity: str, rates: Rates) -> Place | None:
     """Write rates for the next time; return the file, None where no folder can be written to."""
     for folder in _folders(config):
         path = folder / f"{identity}.json"
         try:
             write_atomic(path, canonical_json(rates.model_dump(mode="json")))
-        except OSError:
+        except (OSError, StorageError):
             continue
         return path
     return None
 
 
-def _folders(config: PrepConfig) -> tuple[Path, Path]:
+def _folders(config: PrepConfig) -> tuple[Place, Path]:
     # Beside the parts, and in the user's own cache where these may only be read.
     home = os.environ.get("XDG_CACHE_HOME")
     cache = Path(home) if home else Path.home() / ".cache"

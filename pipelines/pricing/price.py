@@ -3,7 +3,6 @@
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +12,7 @@ from pipelines.pricing.estimate import Cluster, StagePrice, TimePrice, price_sta
 from pipelines.pricing.rates import Rates
 from pipelines.pricing.sizes import part_layout, version_bytes
 from pipelines.pricing.survey import TakeCount
+from pipelines.storage.places import Place, is_local
 from schemas.embedding import EmbeddingSpec
 
 __all__ = ["Price", "price_run"]
@@ -58,7 +58,9 @@ class BytePrice(_Closed):
     parts: int = Field(description="of all parts once the run is done")
     parts_to_write: int
     version: int
-    free: int = Field(description="where the store goes")
+    free: int | None = Field(
+        description="where the store goes; None in an object store, which has no end"
+    )
     fits: bool
 
 
@@ -119,7 +121,7 @@ def price_run(
     rows = sum(count.rows for count in full)
     to_write = sum(stage.bytes_out for stage in stages)
     version = version_bytes(rows, config=config, spec=spec, table=filled.table_bytes)
-    free = _free_bytes(Path(config.store.uri))
+    free = _free_bytes(config.store.place)
     drops: Counter[str] = Counter()
     for count in usable:
         drops.update(count.drops)
@@ -153,7 +155,7 @@ def price_run(
             parts_to_write=to_write,
             version=version,
             free=free,
-            fits=to_write + version <= free,
+            fits=free is None or to_write + version <= free,
         ),
         time=price_time(counts, rates=filled, cluster=cluster, batches=batches),
         cluster=cluster,
@@ -162,8 +164,10 @@ def price_run(
     )
 
 
-def _free_bytes(folder: Path) -> int:
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
+def _free_bytes(store: Place) -> int | None:
+    if not is_local(store):
+        return None
+    folder = store.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -78,7 +78,7 @@ def _publish(
     takes = [_copy(one, i) for one in clips for i in range(copies)]
     takes.sort(key=lambda prepared: prepared.take.take_uid)
     meter = WorkMeter()
-    store = Path(config.store.uri)
+    store = config.store.place
     began = time.perf_counter()
     published = publish_version(
         store,

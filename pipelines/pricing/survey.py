@@ -8,11 +8,13 @@ from itertools import islice
 
 from pipelines.config import PrepConfig
 from pipelines.datasets.base import Catalogue, DatasetReader
-from pipelines.parts.keys import fingerprinted_bytes, read_source, take_path
+from pipelines.datasets.mirror import file_size
+from pipelines.parts.keys import find_file, fingerprinted_bytes, read_source
 from pipelines.parts.store import PartKind, PartStore
 from pipelines.planned_take import with_planned_take
 from pipelines.pricing.what_is_there import find_parts
 from pipelines.segments.policies import TakePlan
+from pipelines.storage.faults import storage_faults
 from pipelines.take_parts import source_paths, wanted_grid
 from schemas.embedding import EmbeddingSpec
 from schemas.manifest import SourceEntry
@@ -102,7 +104,8 @@ def survey_takes(
         progress: told how many takes are counted.
     """
     parts = PartStore(config.parts_root)
-    any_part = any((parts.root / kind).is_dir() for kind in ("imu", "raw_imu", "frames", "text"))
+    with storage_faults(parts.root):
+        any_part = any((parts.root / k).is_dir() for k in ("imu", "raw_imu", "frames", "text"))
     count = partial(
         _count_or_fault,
         config=config,
@@ -193,8 +196,11 @@ def _count(
         return TakeCount(
             take_uid=take.take_uid, planned=plan.planned, drops=drops, span_ns=span.duration_ns
         )
-    root = config.dataset.root
-    sizes = {path: take_path(root, path).stat().st_size for path in source_paths(take)}
+    root, follow_links = config.dataset.root, config.dataset.follow_links
+    sizes = {
+        path: file_size(root, find_file(root, path, follow_links=follow_links))
+        for path in source_paths(take)
+    }
     found = find_parts(
         take,
         plan=plan,
@@ -232,4 +238,6 @@ def _source(
     recorded = known.get((take.take_uid, path))
     if recorded is not None and recorded.size == size:
         return recorded
-    return read_source(config.dataset.root, take.take_uid, path)
+    return read_source(
+        config.dataset.root, take.take_uid, path, follow_links=config.dataset.follow_links
+    )

@@ -29,9 +29,9 @@ def print_price(price: Price) -> str:
     lines += [
         f"sources {_size(size.source)}, read at most {_size(size.read)} with fingerprints; write "
         f"{_size(size.parts_to_write)} of parts and a version of {_size(size.version)}; "
-        f"{_size(size.free)} free",
+        + ("in an object store" if size.free is None else f"{_size(size.free)} free"),
     ]
-    if not size.fits:
+    if size.free is not None and not size.fits:
         lines.append(
             f"WARNING: {_size(size.parts_to_write + size.version)} to write do not fit into "
             f"{_size(size.free)} [{price.store}]"

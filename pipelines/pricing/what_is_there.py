@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipelines.config import PrepConfig
 from pipelines.parts.store import PartKind, PartStore
 from pipelines.segments.policies import TakePlan
+from pipelines.storage.faults import storage_faults
+from pipelines.storage.places import Place
 from pipelines.stores.refs import list_versions
 from pipelines.stores.sync_record import sync_record_path
 from pipelines.stores.verify import read_manifest
@@ -67,18 +68,20 @@ def find_parts(
     there: dict[PartKind, int] = {}
     for kind, key in keys.items():
         path = parts.path(kind, key)
-        if path.is_file():
-            there[kind] = path.stat().st_size
+        with storage_faults(path):
+            if path.is_file():
+                there[kind] = path.stat().st_size
     audited: bool | None = None
     if measured:
         record = sync_record_path(
             parts, imu_key=keys["imu"], frames_key=keys["frames"], config=config.audit
         )
-        audited = record.is_file()
+        with storage_faults(record):
+            audited = record.is_file()
     return FoundParts(kinds=tuple(keys), there=there, audited=audited)
 
 
-def read_known_sources(store: Path) -> dict[tuple[str, str], SourceEntry]:
+def read_known_sources(store: Place) -> dict[tuple[str, str], SourceEntry]:
     """Return the sources that the store's versions were made from, by take and path."""
     known: dict[tuple[str, str], SourceEntry] = {}
     for version in list_versions(store):

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import zarr
 
 from pipelines.parts.store import PartStore
 from pipelines.report.quality import spread_rows
+from pipelines.storage.places import Place
+from pipelines.stores.array_files import read_chunk_file
+from pipelines.stores.arrays import array_layout
 from schemas.errors import StoreDamagedError
-from schemas.store import ARRAYS, SEGMENTS
+from schemas.manifest import ArraySpec
+from schemas.store import ROWS_PER_CHUNK
 from schemas.time import Interval
 
 __all__ = ["Example", "Thumbnail", "read_examples", "read_thumbnails"]
@@ -47,8 +50,10 @@ class Example:
 
 
 def read_examples(
-    version: Path,
+    version: Place,
     *,
+    table: Path,
+    imu: ArraySpec,
     rows: Sequence[int],
     parts: PartStore | None,
     frames_keys: Mapping[str, str],
@@ -57,20 +62,22 @@ def read_examples(
     """Yield the segments of ``rows``, one take after the other.
 
     Args:
-        version: folder of the version.
+        version: place of the version.
+        table: its segment table, on this machine.
+        imu: spec of its windows.
         rows: row numbers.
         parts: where the frames parts lie; None for none at all.
         frames_keys: take_uid to the key of its frames part.
         pictures: how many thumbnails a segment shows at most.
     """
     segments = (
-        pl.scan_parquet(version / SEGMENTS)
+        pl.scan_parquet(table)
         .with_row_index("row")
         .filter(pl.col("row").is_in(list(rows)))
         .sort("take_uid", "row")
         .collect()
     )
-    imu = zarr.open_array(version / ARRAYS / "imu", mode="r")
+    windows_of = _Windows(version, spec=imu)
     for take_uid, group in groupby(segments.iter_rows(named=True), key=lambda row: row["take_uid"]):
         taken = list(group)
         windows = [Interval(row["start_ns"], row["end_ns"]) for row in taken]
@@ -78,10 +85,29 @@ def read_examples(
         for row, strip in zip(taken, strips, strict=True):
             window: npt.NDArray[np.float32] | None = None
             if row["has_imu"]:
-                window = np.asarray(imu[row["row"]], dtype=np.float32)
+                window = windows_of.read(row["row"])
             chosen = tuple(strip[i] for i in spread_rows(len(strip), limit=pictures))
             missing = note or ("" if chosen else "the frames part holds no picture in this segment")
             yield Example(segment=row, imu=window, thumbnails=chosen, note=missing)
+
+
+class _Windows:
+    """IMU windows by row; the chunk read last is kept, as a take's rows lie together."""
+
+    def __init__(self, version: Place, *, spec: ArraySpec) -> None:
+        self._version = version
+        self._dtype, self._row = array_layout(spec, encoder=None)["imu"]
+        self._number, self._chunk = -1, np.zeros(0, np.float32)
+
+    def read(self, row: int) -> npt.NDArray[np.float32]:
+        number, at = divmod(row, ROWS_PER_CHUNK)
+        if number != self._number:
+            self._chunk = read_chunk_file(
+                self._version, "imu", number, dtype=self._dtype, row=self._row
+            )
+            self._number = number
+        window: npt.NDArray[np.float32] = self._chunk[at]
+        return window
 
 
 def _read_strips(

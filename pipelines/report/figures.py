@@ -20,7 +20,9 @@ from pipelines.parts.store import PartStore
 from pipelines.report.examples import Example, read_examples
 from pipelines.report.motion_fit import fit_motion, r2_by_lag
 from pipelines.report.quality import NO_SPLIT, choose_examples, count_labels, summarise_takes
-from pipelines.stores.files import write_atomic
+from pipelines.storage.files import local_copy, write_atomic
+from pipelines.storage.places import Place
+from pipelines.stores.contents import read_object
 from pipelines.stores.verify import read_manifest
 from schemas.segment import SPLITS
 from schemas.store import RUN, SEGMENTS, version_path
@@ -192,7 +194,7 @@ def _save(figure: Figure, out: Path) -> None:
 
 
 def write_demo_figures(
-    store: Path, *, version: str, parts: PartStore, out: Path, triplets: int = 3, seed: int = 0
+    store: Place, *, version: str, parts: PartStore, out: Path, triplets: int = 3, seed: int = 0
 ) -> list[Path]:
     """Draw a version: its composition, one take's alignment and some triplets.
 
@@ -200,7 +202,7 @@ def write_demo_figures(
     one by R2.
 
     Args:
-        store: folder of the store.
+        store: place of the store.
         version: id of the version.
         parts: where its parts lie.
         out: folder of the PNG files.
@@ -216,32 +218,35 @@ def write_demo_figures(
     """
     manifest = read_manifest(store, version)
     folder = store / version_path(version)
-    keys: dict[str, dict[str, str]] = json.loads((folder / RUN).read_bytes())["parts"]
-    segments = pl.scan_parquet(folder / SEGMENTS)
-    made = [out / "composition.png"]
-    title = f"{manifest.dataset} {version}: segments by label and split"
-    draw_composition_figure(made[0], title=title, counted=count_labels(segments))
-    takes = summarise_takes(segments).sort("r2", "take_uid", nulls_last=False)
-    shown = takes.row(takes.height // 2, named=True)
-    taken = keys[shown["take_uid"]]
-    if {"imu", "frames"} <= set(taken):
-        trace = read_motion_trace(parts, imu_key=taken["imu"], frames_key=taken["frames"])
-        lag_ns = None if shown["lag_ms"] is None else round(shown["lag_ms"] * NS_PER_MS)
-        made.append(out / "alignment.png")
-        draw_alignment_figure(made[-1], title=shown["take_name"], trace=trace, lag_ns=lag_ns)
-    labels = segments.select("label").collect()["label"]
-    rows = choose_examples(labels, count=triplets, generator=np.random.default_rng(seed))
-    frames_keys = {
-        take_uid: taken["frames"] for take_uid, taken in keys.items() if "frames" in taken
-    }
-    examples = read_examples(folder, rows=rows, parts=parts, frames_keys=frames_keys)
-    for i, example in enumerate(examples):
-        made.append(out / f"triplet-{i + 1}.png")
-        draw_segment_figure(
-            made[-1],
-            example=example,
-            channels=manifest.imu.channels,
-            units=manifest.imu.units,
-            rate_hz=float(parse_rate(manifest.imu.rate_hz)),
+    keys: dict[str, dict[str, str]] = json.loads(read_object(folder / RUN))["parts"]
+    with local_copy(folder / SEGMENTS) as table:
+        segments = pl.scan_parquet(table)
+        made = [out / "composition.png"]
+        title = f"{manifest.dataset} {version}: segments by label and split"
+        draw_composition_figure(made[0], title=title, counted=count_labels(segments))
+        takes = summarise_takes(segments).sort("r2", "take_uid", nulls_last=False)
+        shown = takes.row(takes.height // 2, named=True)
+        taken = keys[shown["take_uid"]]
+        if {"imu", "frames"} <= set(taken):
+            trace = read_motion_trace(parts, imu_key=taken["imu"], frames_key=taken["frames"])
+            lag_ns = None if shown["lag_ms"] is None else round(shown["lag_ms"] * NS_PER_MS)
+            made.append(out / "alignment.png")
+            draw_alignment_figure(made[-1], title=shown["take_name"], trace=trace, lag_ns=lag_ns)
+        labels = segments.select("label").collect()["label"]
+        rows = choose_examples(labels, count=triplets, generator=np.random.default_rng(seed))
+        frames_keys = {
+            take_uid: taken["frames"] for take_uid, taken in keys.items() if "frames" in taken
+        }
+        examples = read_examples(
+            folder, table=table, imu=manifest.imu, rows=rows, parts=parts, frames_keys=frames_keys
         )
-    return made
+        for i, example in enumerate(examples):
+            made.append(out / f"triplet-{i + 1}.png")
+            draw_segment_figure(
+                made[-1],
+                example=example,
+                channels=manifest.imu.channels,
+                units=manifest.imu.units,
+                rate_hz=float(parse_rate(manifest.imu.rate_hz)),
+            )
+        return made

@@ -1,6 +1,6 @@
 """One self-contained page about a version: opens offline, asks the network for nothing."""
 
-import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -32,23 +32,27 @@ from pipelines.report.sections import (
     show_segments,
 )
 from pipelines.report.style import STYLE
-from pipelines.stores.files import write_atomic
+from pipelines.storage.files import local_copy, write_atomic
+from pipelines.storage.places import Place, open_place
+from pipelines.stores.contents import read_object
 from pipelines.stores.verify import read_manifest
+from schemas.errors import StoreDamagedError, UsageError
 from schemas.manifest import Manifest
-from schemas.store import QUARANTINE, RUN, SEGMENTS, version_path
+from schemas.store import QUARANTINE, RUN, SEGMENTS, parse_json, version_path
 from schemas.time import NS_PER_MS
 
 __all__ = ["write_report"]
 
 # The page may show its own style and its own pictures, and fetch or run nothing.
+_KEY: Final = re.compile(r"[0-9a-f]{64}")
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def write_report(
-    store: Path,
+    store: Place,
     *,
     version: str,
-    parts_root: Path | None = None,
+    parts_root: Place | None = None,
     out: Path,
     details: int = 24,
     rows: int = 500,
@@ -58,10 +62,10 @@ def write_report(
     """Write the report of a version as one HTML file.
 
     Args:
-        store: folder of the store.
+        store: place of the store.
         version: id of the version.
-        parts_root: folder of the parts, for pictures; None looks where the run record says, then
-            in the store. Without such a folder there are no pictures, and the page says so.
+        parts_root: where the parts lie, for pictures; None looks where the run record says, then
+            in the store. Without any there are no pictures, and the page says so.
         out: the file to write; appears whole or not at all.
         details: segments shown in full, with pictures and traces.
         rows: longest table, in rows.
@@ -76,102 +80,123 @@ def write_report(
     folder = store / version_path(version)
     manifest = read_manifest(store, version)
     run = _read_run(folder)
-    segments = pl.scan_parquet(folder / SEGMENTS)
-    encoder = manifest.encoder
-    overview = summarise_version(
-        segments, max_tokens=encoder.max_tokens if encoder is not None else None
-    )
-    quarantine = pl.scan_parquet(folder / QUARANTINE)
-    held = int(quarantine.select(pl.len()).collect().item())
-    listed = segments.with_row_index("row").filter(
-        pl.col("row").is_in(list(spread_rows(overview.segments, limit=rows)))
-    )
-    sections = [
-        (
-            "labels",
-            "Splits and labels",
-            show_labels(count_labels(segments)),
-        ),
-        ("funnel", "From plan to store", show_funnel(manifest.counts)),
-        (
-            "quarantine",
-            "Quarantined takes",
-            show_quarantine(quarantine.head(rows).collect(), total=held),
-        ),
-        (
-            "alignment",
-            "Alignment",
-            show_alignment(
-                summarise_takes(segments),
-                frame_error=summarise_column(segments, column="frame_error_ns", scale=NS_PER_MS),
-                limit=rows,
+    with (
+        local_copy(folder / SEGMENTS) as table,
+        local_copy(folder / QUARANTINE) as quarantined,
+    ):
+        segments = pl.scan_parquet(table)
+        encoder = manifest.encoder
+        overview = summarise_version(
+            segments, max_tokens=encoder.max_tokens if encoder is not None else None
+        )
+        quarantine = pl.scan_parquet(quarantined)
+        held = int(quarantine.select(pl.len()).collect().item())
+        listed = segments.with_row_index("row").filter(
+            pl.col("row").is_in(list(spread_rows(overview.segments, limit=rows)))
+        )
+        sections = [
+            (
+                "labels",
+                "Splits and labels",
+                show_labels(count_labels(segments)),
             ),
-        ),
-        ("quality", "Quality", show_quality(segments, manifest=manifest)),
-        (
-            "examples",
-            "Examples",
-            _show_examples(
-                folder,
-                manifest=manifest,
-                run=run,
-                parts_root=parts_root or _find_parts(store, run),
-                count=details,
-                seed=seed,
-                progress=progress,
+            ("funnel", "From plan to store", show_funnel(manifest.counts)),
+            (
+                "quarantine",
+                "Quarantined takes",
+                show_quarantine(quarantine.head(rows).collect(), total=held),
             ),
-        ),
-        ("segments", "Segments", show_segments(listed.collect(), total=overview.segments)),
-        ("making", "How it was made", show_making(manifest, run=run)),
-    ]
-    write_atomic(
-        out,
-        _page(
-            f"{manifest.dataset} {version}",
-            show_overview(overview, manifest=manifest),
-            subtitle=(
-                "A version of IMU windows alone."
-                if encoder is None
-                else "A version of synchronized IMU, video and text."
+            (
+                "alignment",
+                "Alignment",
+                show_alignment(
+                    summarise_takes(segments),
+                    frame_error=summarise_column(
+                        segments, column="frame_error_ns", scale=NS_PER_MS
+                    ),
+                    limit=rows,
+                ),
             ),
-            warning=encoder.meaning if encoder is not None else None,
-            sections=sections,
-        ).encode(),
-    )
+            ("quality", "Quality", show_quality(segments, manifest=manifest)),
+            (
+                "examples",
+                "Examples",
+                _show_examples(
+                    folder,
+                    table=table,
+                    manifest=manifest,
+                    run=run,
+                    parts_root=parts_root or _find_parts(store, run),
+                    count=details,
+                    seed=seed,
+                    progress=progress,
+                ),
+            ),
+            ("segments", "Segments", show_segments(listed.collect(), total=overview.segments)),
+            ("making", "How it was made", show_making(manifest, run=run)),
+        ]
+        write_atomic(
+            out,
+            _page(
+                f"{manifest.dataset} {version}",
+                show_overview(overview, manifest=manifest),
+                subtitle=(
+                    "A version of IMU windows alone."
+                    if encoder is None
+                    else "A version of synchronized IMU, video and text."
+                ),
+                warning=encoder.meaning if encoder is not None else None,
+                sections=sections,
+            ).encode(),
+        )
 
 
-def _read_run(folder: Path) -> Mapping[str, Any]:
+def _read_run(folder: Place) -> Mapping[str, Any]:
     # A version is whole without its run record; then there are no pictures and no times to show.
     path = folder / RUN
-    run: Mapping[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    try:
+        run = parse_json(read_object(path)) if path.is_file() else {}
+    except ValueError as error:
+        raise StoreDamagedError(f"run record must be JSON, got {error} [{path}]") from error
+    if not isinstance(run, dict):
+        raise StoreDamagedError(f"run record must be an object [{path}]")
     return run
 
 
-def _find_parts(store: Path, run: Mapping[str, Any]) -> Path | None:
-    named = [Path(run["parts_uri"])] if run.get("parts_uri") else []
-    return next((path for path in (*named, store / "parts") if path.is_dir()), None)
+def _find_parts(store: Place, run: Mapping[str, Any]) -> Place | None:
+    named: list[Place] = []
+    if uri := run.get("parts_uri"):
+        try:
+            named = [open_place(str(uri))]
+        except UsageError:
+            named = []  # of a kind that this machine cannot read
+    return next((place for place in (*named, store / "parts") if place.is_dir()), None)
 
 
 def _show_examples(
-    folder: Path,
+    folder: Place,
     *,
+    table: Path,
     manifest: Manifest,
     run: Mapping[str, Any],
-    parts_root: Path | None,
+    parts_root: Place | None,
     count: int,
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> Html:
-    labels = pl.scan_parquet(folder / SEGMENTS).select("label").collect()["label"]
+    labels = pl.scan_parquet(table).select("label").collect()["label"]
     rows = choose_examples(labels, count=count, generator=np.random.default_rng(seed))
     keys = {
         take_uid: keys["frames"]
         for take_uid, keys in run.get("parts", {}).items()
-        if "frames" in keys
+        # A record may come from anywhere, and a key becomes a path.
+        if _KEY.fullmatch(str(keys.get("frames", "")))
     }
     shown: list[Html] = []
     for example in read_examples(
         folder,
+        table=table,
+        imu=manifest.imu,
         rows=rows,
         parts=PartStore(parts_root) if parts_root is not None else None,
         frames_keys=keys,

@@ -11,6 +11,9 @@ import numpy.typing as npt
 import zarr
 
 from pipelines.config import PrepConfig
+from pipelines.storage.faults import storage_faults
+from pipelines.storage.files import write_atomic
+from pipelines.storage.places import Place, is_local
 from schemas.embedding import EmbeddingSpec
 from schemas.imu import IMU_CHANNELS, IMU_UNITS
 from schemas.manifest import ArraySpec
@@ -95,8 +98,8 @@ def make_chunk(layout: Mapping[str, tuple[str, tuple[int, ...]]], *, rows: int) 
     return chunk
 
 
-def write_chunk(path: Path, chunk: Chunk, *, low: int) -> list[tuple[str, int, str]]:
-    """Write a whole chunk of every array and flush it to disk.
+def write_chunk(path: Place, chunk: Chunk, *, low: int) -> list[tuple[str, int, str]]:
+    """Write a whole chunk of every array, flushed to disk or taken by the object store.
 
     Args:
         path: of the group.
@@ -108,7 +111,8 @@ def write_chunk(path: Path, chunk: Chunk, *, low: int) -> list[tuple[str, int, s
         was written, which is not read back.
 
     Raises:
-        FileNotFoundError: if there is no such group any more.
+        FileNotFoundError: if there is no such group any more, on a disk.
+        StorageError: if there is no room or no permission.
     """
     written = []
     number = low // ROWS_PER_CHUNK
@@ -116,17 +120,24 @@ def write_chunk(path: Path, chunk: Chunk, *, low: int) -> list[tuple[str, int, s
         # What Zarr itself would write for an array without codecs, and one copy less.
         parts = ["c", str(number), *["0"] * (values.ndim - 1)]
         file = "/".join([name, *parts])
-        folder = path / name
+        if is_local(path):
+            _write_file(path / name, parts, values)
+        else:
+            write_atomic(path / file, values.tobytes())
+        written.append((file, values.nbytes, sha256(values.data).hexdigest()))
+    return written
+
+
+def _write_file(folder: Path, parts: list[str], values: npt.NDArray[Any]) -> None:
+    with storage_faults(folder):
         for part in parts[:-1]:
             folder /= part
             # Not its parents: a version that was given up meanwhile must not come back.
             folder.mkdir(exist_ok=True)
-        with (path / file).open("wb") as stored:
+        with (folder / parts[-1]).open("wb") as stored:
             stored.write(values.data)
             stored.flush()
             os.fsync(stored.fileno())
-        written.append((file, values.nbytes, sha256(values.data).hexdigest()))
-    return written
 
 
 def _attributes(spec: ArraySpec) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import pyarrow as pa
 
 from pipelines.align.sync_audit import SyncAudit
 from pipelines.config import PrepConfig
+from pipelines.encoders.base import FramePooler
 from pipelines.parts.store import PartStore
 from pipelines.segments.filters import (
+    PRESENT,
     drop_faulty,
     filter_segments,
     find_frame_faults,
@@ -28,6 +30,7 @@ from pipelines.stores.frame_counts import count_frames
 from pipelines.stores.imu_quality import measure_imu_quality
 from pipelines.stores.look_up_text import find_sentences
 from pipelines.stores.part_columns import describe_frames, describe_imu
+from pipelines.stores.pool_frames import find_pooling_faults
 from pipelines.stores.prepared_takes import PreparedTake
 from pipelines.stores.raw_windows import RawImu, resample_raw_windows
 from pipelines.stores.segment_rows import describe_segments, finish_segments
@@ -61,6 +64,8 @@ def assemble_take(
     parts: PartStore,
     config: PrepConfig,
     encoder: EmbeddingSpec | None,
+    pooled: bool = False,
+    pooler: FramePooler | None = None,
 ) -> TakeRows:
     """Plan the take's segments, drop what lacks a modality or breaks a limit, describe the rest.
 
@@ -72,6 +77,9 @@ def assemble_take(
         parts: where its parts lie.
         config: of the run.
         encoder: that made them; None for IMU alone.
+        pooled: look at the pooled embeddings too, which takes reading them all: a segment whose
+            frames cancel out has no video then.
+        pooler: of a segment's frame embeddings, if ``pooled``; their mean without one.
 
     Raises:
         StoreDamagedError: if a part is missing or altered.
@@ -116,10 +124,20 @@ def assemble_take(
     step_ns = config.video.step_ns
     # Grid frames in [start, end): the multiples of the step below end, less those below start.
     expected = -(-end_ns // step_ns) + (-start_ns // step_ns)
+    frame_faults = find_frame_faults(counts.frames, expected=expected)
+    if pooled and frames_key is not None and encoder is not None:
+        cancelled = find_pooling_faults(
+            parts.read("frames", frames_key),
+            start_ns=start_ns,
+            end_ns=end_ns,
+            dim=encoder.video_dim,
+            pooler=pooler,
+        )
+        frame_faults = np.where(frame_faults == PRESENT, cancelled, frame_faults)
     filtered = filter_segments(
         {
             "imu": imu_faults,
-            "video": find_frame_faults(counts.frames, expected=expected),
+            "video": frame_faults,
             "text": find_text_faults(found.known),
         },
         required=config.segments.required,

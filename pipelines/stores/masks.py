@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from fractions import Fraction
 from hashlib import sha256
 from math import floor
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipelines.stores.files import file_sha256, open_atomic, write_atomic
+from pipelines.storage.files import file_sha256, local_copy, open_atomic, write_atomic
+from pipelines.storage.places import Place
+from pipelines.stores.claim import claim
+from pipelines.stores.contents import child_names, has_object, read_object
 from pipelines.stores.refs import read_ref
 from pipelines.stores.tables import write_table
 from schemas.errors import StoreDamagedError, StoreNotFoundError, UsageError
@@ -53,11 +56,13 @@ def draw_units(labels: Mapping[str, str | None], *, spec: MaskSpec) -> set[str]:
     return kept
 
 
-def write_mask(store: Path, version: str, *, spec: MaskSpec) -> MaskRecord:
+def write_mask(store: Place, version: str, *, spec: MaskSpec) -> MaskRecord:
     """Write a mask beside a version; writing the same one again changes nothing.
 
-    Only rows of the train split are ever hidden. A take or participant stands for all its rows; a
-    row whose participant is unknown stands with its take.
+    The first writer of a name claims it for its recipe, so that two at once never mix; the record
+    is written last, and without it there is no mask. Only rows of the train split are ever hidden.
+    A take or participant stands for all its rows; a row whose participant is unknown stands with
+    its take.
 
     Raises:
         StoreNotFoundError: if the version does not exist.
@@ -65,16 +70,11 @@ def write_mask(store: Path, version: str, *, spec: MaskSpec) -> MaskRecord:
             none with anything to hide.
     """
     version = read_ref(store, version)
-    record_path = store / mask_path(version, spec.name, "json")
     table_path = store / mask_path(version, spec.name, "parquet")
-    if record_path.exists():
-        before = read_mask_record(store, version, spec.name)
-        if before.spec != spec:
-            raise UsageError(
-                f"mask {spec.name} must keep its recipe {before.spec.model_dump_json()}, "
-                f"got {spec.model_dump_json()}: choose another name [version={version}]"
-            )
-        if table_path.exists() and file_sha256(table_path) == before.sha256:
+    before = _find_record(store, version, spec.name)
+    if before is not None:
+        _check_recipe(before.spec, spec, version=version)
+        if has_object(table_path) and file_sha256(table_path) == before.sha256:
             return before
     rows = _read_rows(store, version, unit=spec.unit)
     train = rows.filter(pl.col("split") == "train")
@@ -87,6 +87,7 @@ def write_mask(store: Path, version: str, *, spec: MaskSpec) -> MaskRecord:
             f"mask {spec.name} needs train rows with {' or '.join(spec.modalities)}, "
             f"got none [version={version}]"
         )
+    _check_recipe(_claim_name(store, version, spec=spec), spec, version=version)
     labels = _unit_labels(train)
     kept = draw_units(labels, spec=spec)
     shows = ~(pl.col("split") == "train").fill_null(value=False) | pl.col("unit").is_in(
@@ -109,36 +110,64 @@ def write_mask(store: Path, version: str, *, spec: MaskSpec) -> MaskRecord:
         kept_rows=train.filter(pl.col("unit").is_in(sorted(kept))).height,
         sha256=file_sha256(table_path),
     )
+    record_path = store / mask_path(version, spec.name, "json")
     write_atomic(record_path, canonical_json(record.model_dump(mode="json")))
     return record
 
 
-def read_mask_record(store: Path, version: str, name: str) -> MaskRecord:
+def read_mask_record(store: Place, version: str, name: str) -> MaskRecord:
     """Return a mask's recipe and counts.
 
     Raises:
         StoreNotFoundError: if the version has no such mask; the sentence lists those it has.
         StoreDamagedError: if the record cannot be read.
     """
-    path = store / mask_path(version, name, "json")
-    if not path.exists():
+    record = _find_record(store, version, name)
+    if record is None:
         names = ", ".join(list_masks(store, version)) or "none"
         raise StoreNotFoundError(f"mask {name} must exist, version {version} has {names} [{store}]")
+    return record
+
+
+def list_masks(store: Place, version: str) -> list[str]:
+    """Return the names of a version's masks, sorted."""
+    names = child_names(store / "masks" / version)
+    return [PurePosixPath(name).stem for name in names if name.endswith(".json")]
+
+
+def _find_record(store: Place, version: str, name: str) -> MaskRecord | None:
+    path = store / mask_path(version, name, "json")
     try:
-        return MaskRecord.model_validate_json(path.read_bytes())
+        return MaskRecord.model_validate_json(read_object(path))
+    except FileNotFoundError:
+        return None
     except ValueError as error:
         raise StoreDamagedError(f"mask record must follow its schema [{path}]") from error
 
 
-def list_masks(store: Path, version: str) -> list[str]:
-    """Return the names of a version's masks, sorted."""
-    return sorted(path.stem for path in (store / "masks" / version).glob("*.json"))
+def _claim_name(store: Place, version: str, *, spec: MaskSpec) -> MaskSpec:
+    """Return the recipe that the name stands for: ours, or that of whoever came first."""
+    path = store / mask_path(version, spec.name, "claim")
+    data = claim(path, canonical_json(spec.model_dump(mode="json")))
+    try:
+        return MaskSpec.model_validate_json(data)
+    except ValueError as error:
+        raise StoreDamagedError(f"mask claim must hold a recipe, delete it [{path}]") from error
 
 
-def _read_rows(store: Path, version: str, *, unit: str) -> pl.DataFrame:
+def _check_recipe(before: MaskSpec, spec: MaskSpec, *, version: str) -> None:
+    if before != spec:
+        raise UsageError(
+            f"mask {spec.name} must keep its recipe {before.model_dump_json()}, "
+            f"got {spec.model_dump_json()}: choose another name [version={version}]"
+        )
+
+
+def _read_rows(store: Place, version: str, *, unit: str) -> pl.DataFrame:
     present = ["has_video", "has_text"]
     columns = ["segment_id", "take_uid", "participant", "split", "label", *present]
-    table = pq.read_table(store / version_path(version, SEGMENTS), columns=columns)
+    with local_copy(store / version_path(version, SEGMENTS)) as file:
+        table = pq.read_table(file, columns=columns)
     frame = pl.DataFrame(table)
     unit_id = {
         "segment": pl.col("segment_id"),

@@ -10,9 +10,10 @@ import torch
 from torch.nn.functional import embedding_bag
 
 from pipelines.encoders.base import FramePooler
+from pipelines.segments.filters import PRESENT, Faults
 from schemas.errors import TakeError
 
-__all__ = ["pool_frames", "unit_rows"]
+__all__ = ["NO_DIRECTION", "find_pooling_faults", "pool_frames", "unit_rows"]
 
 # A finite float16 is a whole number of 2^-24, below 2^40 of them. A float64 holds every whole
 # number up to 2^53: a sum of this many is exact, in whatever order and by whatever partial sums.
@@ -20,6 +21,11 @@ _EXACT_FRAMES: Final = 1 << 13
 # Frames taken in before windows are pooled: 2 MB in float64 at 512 values a frame.
 _FRAMES_AT_ONCE: Final = 512
 _COLUMNS: Final = ["t_ns", "embedding"]
+
+_NOT_FINITE: Final = "embedding_not_finite"
+_ZERO: Final = "embedding_zero"
+NO_DIRECTION: Final = frozenset({_NOT_FINITE, _ZERO})
+"""What may be wrong with an embedding that frames were pooled to."""
 
 
 def pool_frames(
@@ -49,6 +55,40 @@ def pool_frames(
     Raises:
         TakeError: as ``unit_rows``.
     """
+    video, found = _pool(batches, start_ns=start_ns, end_ns=end_ns, dim=dim, pooler=pooler)
+    return unit_rows(video, present=found)
+
+
+def find_pooling_faults(
+    batches: Iterable[pa.RecordBatch],
+    *,
+    start_ns: npt.NDArray[np.int64],
+    end_ns: npt.NDArray[np.int64],
+    dim: int,
+    pooler: FramePooler | None = None,
+) -> Faults:
+    """Return what :func:`pool_frames` would refuse of each window, (N,), rather than refuse it.
+
+    Embeddings that are sound by themselves may cancel out. That is one chance in very many, so that
+    nobody looks before it has happened.
+    """
+    video, found = _pool(batches, start_ns=start_ns, end_ns=end_ns, dim=dim, pooler=pooler)
+    norms = np.linalg.norm(video, axis=1)
+    faults: Faults = np.select(
+        [found & ~np.isfinite(norms), found & (norms == 0)], [_NOT_FINITE, _ZERO], PRESENT
+    )
+    return faults
+
+
+def _pool(
+    batches: Iterable[pa.RecordBatch],
+    *,
+    start_ns: npt.NDArray[np.int64],
+    end_ns: npt.NDArray[np.int64],
+    dim: int,
+    pooler: FramePooler | None,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return the pooled embeddings (N, Dv), not normalised yet, and which have any frame (N,)."""
     count = len(start_ns)
     video = np.zeros((count, dim), np.float64)
     found = np.zeros(count, np.bool_)
@@ -86,7 +126,7 @@ def pool_frames(
         t_ns, rows = t_ns[drop:].copy(), rows[drop:].copy()
     t_ns, rows = _joined(t_ns, rows, fresh)
     finish(count)
-    return unit_rows(video, present=found)
+    return video, found
 
 
 def _joined(
@@ -152,9 +192,9 @@ def unit_rows(
     """
     norms = np.linalg.norm(rows, axis=1)
     if not np.isfinite(norms[present]).all():
-        raise TakeError("embedding_not_finite", "embedding must be finite, got NaN or infinity")
+        raise TakeError(_NOT_FINITE, "embedding must be finite, got NaN or infinity")
     if (norms[present] == 0).any():
-        raise TakeError("embedding_zero", "embedding must have a direction, got all zeros")
+        raise TakeError(_ZERO, "embedding must have a direction, got all zeros")
     scale = np.zeros_like(norms)
     scale[present] = 1 / norms[present]
     unit: npt.NDArray[np.float16] = np.where(present[:, None], rows * scale[:, None], 0).astype(

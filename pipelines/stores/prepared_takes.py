@@ -12,9 +12,17 @@ from schemas.narration import Narration
 from schemas.take import ImuStream, Take, VideoStream
 from schemas.time import Interval
 
-__all__ = ["PreparedTake", "read_takes", "write_takes"]
+__all__ = [
+    "NARRATIONS_SCHEMA",
+    "PreparedTake",
+    "join_take",
+    "narration_batch",
+    "plain_take",
+    "read_takes",
+    "write_takes",
+]
 
-_NARRATIONS: Final = pa.schema(
+NARRATIONS_SCHEMA: Final = pa.schema(
     [
         pa.field("narration_ns", pa.int64(), nullable=False),
         pa.field("text_raw", pa.string(), nullable=False),
@@ -49,24 +57,30 @@ def write_takes(path: Path, takes: Sequence[PreparedTake]) -> list[dict[str, Any
 
     What decided the take's clock is left out: it has been told by now.
     """
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _NARRATIONS) as writer:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, NARRATIONS_SCHEMA) as writer:
         for prepared in takes:
-            columns = [
-                pa.array([getattr(n, field.name) for n in prepared.narrations], field.type)
-                for field in _NARRATIONS
-            ]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=_NARRATIONS))
-    return [_plain(prepared) for prepared in takes]
+            writer.write_batch(narration_batch(prepared))
+    return [plain_take(prepared) for prepared in takes]
 
 
 def read_takes(path: Path, plain: Sequence[Mapping[str, Any]]) -> list[PreparedTake]:
     """Return what ``write_takes`` was given."""
     with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-    return [_prepared(values, batch) for values, batch in zip(plain, batches, strict=True)]
+    return [join_take(values, batch) for values, batch in zip(plain, batches, strict=True)]
 
 
-def _plain(prepared: PreparedTake) -> dict[str, Any]:
+def narration_batch(prepared: PreparedTake) -> pa.RecordBatch:
+    """Return a take's narrations as rows of ``NARRATIONS_SCHEMA``."""
+    columns = [
+        pa.array([getattr(n, field.name) for n in prepared.narrations], field.type)
+        for field in NARRATIONS_SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=NARRATIONS_SCHEMA)
+
+
+def plain_take(prepared: PreparedTake) -> dict[str, Any]:
+    """Return all of a take but its narrations as JSON values."""
     return {
         "take": asdict(replace(prepared.take, extras={})),
         "span_ns": [prepared.span.start_ns, prepared.span.end_ns],
@@ -79,7 +93,8 @@ def _plain(prepared: PreparedTake) -> dict[str, Any]:
     }
 
 
-def _prepared(values: Mapping[str, Any], batch: pa.RecordBatch) -> PreparedTake:
+def join_take(values: Mapping[str, Any], batch: pa.RecordBatch) -> PreparedTake:
+    """Return the take that ``plain_take`` and ``narration_batch`` were given."""
     fields = dict(values)
     take: dict[str, Any] = dict(fields.pop("take"))
     for name, stream in (("video", VideoStream), ("imu", ImuStream)):
@@ -95,7 +110,7 @@ def _prepared(values: Mapping[str, Any], batch: pa.RecordBatch) -> PreparedTake:
 
 
 def _narrations(batch: pa.RecordBatch) -> Iterator[Narration]:
-    rows = pl.DataFrame(batch).select(_NARRATIONS.names).iter_rows()
+    rows = pl.DataFrame(batch).select(NARRATIONS_SCHEMA.names).iter_rows()
     for t_ns, text_raw, text, source, pass_uid, subject, visible in rows:
         yield Narration(
             narration_ns=t_ns,

@@ -1,12 +1,13 @@
 """A version's own seals: the id of its manifest, the digests in it, the run record's digest."""
 
-import json
-from collections.abc import Callable
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterable
 
 from pydantic import ValidationError
 
-from pipelines.stores.files import files_sha256
+from pipelines.storage.files import files_sha256
+from pipelines.storage.places import Place, is_local
+from pipelines.stores.contents import file_sizes, is_unfinished, read_object
 from schemas.errors import NewerFormatError, Problem, StoreDamagedError, StoreNotFoundError
 from schemas.manifest import Manifest, RunRecord
 from schemas.store import (
@@ -14,6 +15,7 @@ from schemas.store import (
     MANIFEST,
     RUN,
     canonical_json,
+    parse_json,
     sha256_hex,
     version_id,
     version_path,
@@ -22,7 +24,7 @@ from schemas.store import (
 __all__ = ["find_digest_problems", "read_manifest", "read_run_record", "seal_run_record"]
 
 
-def read_manifest(store: Path, version: str) -> Manifest:
+def read_manifest(store: Place, version: str) -> Manifest:
     """Return the manifest of a version.
 
     Raises:
@@ -32,7 +34,8 @@ def read_manifest(store: Path, version: str) -> Manifest:
     """
     path = store / version_path(version, MANIFEST)
     try:
-        raw = json.loads(path.read_bytes())
+        raw = parse_json(read_object(path))
+        made_id = version_id(raw)
     except FileNotFoundError as error:
         raise StoreNotFoundError(f"version {version} must exist [{store}]") from error
     except ValueError as error:
@@ -45,9 +48,9 @@ def read_manifest(store: Path, version: str) -> Manifest:
             f"format_version must be at most {FORMAT_VERSION} for this code, got {written}: "
             f"install a newer primus-pipelines [{path}]"
         )
-    if version_id(raw) != version:
+    if made_id != version:
         raise StoreDamagedError(
-            f"manifest must have the id {version} of its folder, got {version_id(raw)} [{path}]"
+            f"manifest must have the id {version} of its folder, got {made_id} [{path}]"
         )
     try:
         return Manifest.model_validate(raw)
@@ -55,7 +58,7 @@ def read_manifest(store: Path, version: str) -> Manifest:
         raise StoreDamagedError(f"manifest must follow its schema: {error} [{path}]") from error
 
 
-def read_run_record(store: Path, version: str) -> RunRecord:
+def read_run_record(store: Place, version: str) -> RunRecord:
     """Return how a version came to be.
 
     Raises:
@@ -63,7 +66,7 @@ def read_run_record(store: Path, version: str) -> RunRecord:
     """
     path = store / version_path(version, RUN)
     try:
-        record = RunRecord.model_validate_json(path.read_bytes())
+        record = RunRecord.model_validate_json(read_object(path))
     except (FileNotFoundError, ValidationError) as error:
         raise StoreDamagedError(f"run record must be there and whole [{path}]") from error
     if seal_run_record(record) != record:
@@ -78,12 +81,12 @@ def seal_run_record(record: RunRecord) -> RunRecord:
 
 
 def find_digest_problems(
-    store: Path, version: str, *, progress: Callable[[int, int], None] | None = None
+    store: Place, version: str, *, progress: Callable[[int, int], None] | None = None
 ) -> list[Problem]:
     """Return what is missing, altered or extra in a version's folder; reads every byte of it.
 
     Args:
-        store: folder of the store.
+        store: place of the store.
         version: id of the version.
         progress: told how many bytes are checked, and of how many.
 
@@ -98,7 +101,13 @@ def find_digest_problems(
         return [Problem(MANIFEST, str(error), "altered")]
     folder = store / version_path(version)
     problems: list[Problem] = []
-    whole = [e for e in manifest.objects if _size(folder / e.path) == e.size]
+    sizes = {n: size for n, size in file_sizes(folder).items() if not is_unfinished(n)}
+    links = _find_links(folder, sizes)
+    problems += [
+        Problem(name, "must be a file of the version, got a link", "link") for name in links
+    ]
+    sizes = {name: size for name, size in sizes.items() if name not in links}
+    whole = [e for e in manifest.objects if sizes.get(e.path) == e.size]
     digests: dict[str, str] = {}
     done, total = 0, sum(entry.size for entry in whole)
     hashed = files_sha256([folder / entry.path for entry in whole])
@@ -108,11 +117,11 @@ def find_digest_problems(
         if progress is not None:
             progress(done, total)
     for entry in manifest.objects:
-        path = folder / entry.path
-        if not path.is_file():
-            problems.append(Problem(entry.path, "must be there", "missing"))
+        size = sizes.get(entry.path)
+        if size is None:
+            if entry.path not in links:
+                problems.append(Problem(entry.path, "must be there", "missing"))
         elif entry.path not in digests:
-            size = path.stat().st_size
             problems.append(
                 Problem(entry.path, f"must have {entry.size} bytes, got {size}", "altered")
             )
@@ -120,7 +129,7 @@ def find_digest_problems(
             problems.append(
                 Problem(entry.path, "must match the SHA-256 in the manifest", "altered")
             )
-    if (folder / MANIFEST).read_bytes() != canonical_json(manifest.model_dump(mode="json")):
+    if read_object(folder / MANIFEST) != canonical_json(manifest.model_dump(mode="json")):
         problems.append(Problem(MANIFEST, "must be canonical JSON", "altered"))
     try:
         record = read_run_record(store, version)
@@ -131,13 +140,20 @@ def find_digest_problems(
     except StoreDamagedError as error:
         problems.append(Problem(RUN, str(error), "altered"))
     known = {entry.path for entry in manifest.objects} | {MANIFEST, RUN}
-    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     problems += [
         Problem(extra, "must not be there: the manifest does not name it", "extra")
-        for extra in sorted(found - known)
+        for extra in sorted(sizes.keys() - known)
     ]
     return problems
 
 
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
+def _find_links(folder: Place, names: Iterable[str]) -> list[str]:
+    """Return which files of a folder of this machine are links, or lie behind one."""
+    if not is_local(folder):
+        return []
+    whole = os.path.realpath(folder)
+    return [
+        name
+        for name in names
+        if os.path.realpath(folder / name) != os.path.join(whole, *name.split("/"))  # noqa: PTH118
+    ]

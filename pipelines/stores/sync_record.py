@@ -2,14 +2,15 @@
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Final
 
 from pipelines.align.sync_audit import SyncAudit, measure_lag
 from pipelines.config import AuditConfig
 from pipelines.parts.motion_trace import read_motion_trace
 from pipelines.parts.store import PartStore
-from pipelines.stores.files import write_atomic
+from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.files import write_atomic
+from pipelines.storage.places import Place
 from schemas.store import canonical_json, sha256_hex
 from schemas.time import NS_PER_MS
 
@@ -23,7 +24,7 @@ _LOCAL: Final = ("local_lag_ms", "local_r2", "local_confidence")
 
 def sync_record_path(
     parts: PartStore, *, imu_key: str, frames_key: str, config: AuditConfig
-) -> Path:
+) -> Place:
     """Return where the audit of two parts is remembered."""
     identity = [SYNC_RECORD_VERSION, imu_key, frames_key, config.max_lag_ms, config.window_s]
     key = sha256_hex(canonical_json(identity))
@@ -46,6 +47,7 @@ def find_sync_audit(
 
     Raises:
         StoreDamagedError: if a part is missing or damaged.
+        StorageError: if the place does not answer or may not be read.
     """
     path = sync_record_path(parts, imu_key=imu_key, frames_key=frames_key, config=config)
     found = _read(path)
@@ -64,15 +66,16 @@ def find_sync_audit(
     return audit
 
 
-def write_sync_record(path: Path, audit: SyncAudit) -> None:
+def write_sync_record(path: Place, audit: SyncAudit) -> None:
     """Remember an audit at ``path``, with its digest."""
     body = asdict(audit)
     write_atomic(path, canonical_json({"audit": body, "sha256": sha256_hex(canonical_json(body))}))
 
 
-def _read(path: Path) -> SyncAudit | None:
+def _read(path: Place) -> SyncAudit | None:
     try:
-        record = json.loads(path.read_bytes())
+        with storage_faults(path):
+            record = json.loads(with_retries(path.read_bytes, what=f"read {path}"))
         body: dict[str, Any] = record["audit"]
         if record["sha256"] != sha256_hex(canonical_json(body)):
             return None

@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.storage.files import local_copy
+from pipelines.storage.places import Place
 from schemas.errors import UsageError
 from schemas.segment import SPLITS
 from schemas.store import SEGMENTS, version_path
@@ -60,13 +61,13 @@ class TableOneRow(BaseModel):
     paper_classes: int | None
 
 
-def make_table_one(versions: Sequence[tuple[Path, str]]) -> list[TableOneRow]:
+def make_table_one(versions: Sequence[tuple[Place, str]]) -> list[TableOneRow]:
     """Return a row for each dataset and split in the versions, and one for each dataset's whole.
 
     Reads the segment tables a batch of rows at a time. Stores of one dataset are added up.
 
     Args:
-        versions: (store folder, version id).
+        versions: (place of a store, version id).
 
     Raises:
         UsageError: if two of the versions hold the same take.
@@ -75,7 +76,10 @@ def make_table_one(versions: Sequence[tuple[Path, str]]) -> list[TableOneRow]:
     held: set[tuple[str, str]] = set()
     for store, version in versions:
         here: set[tuple[str, str]] = set()
-        with pq.ParquetFile(store / version_path(version, SEGMENTS)) as file:
+        with (
+            local_copy(store / version_path(version, SEGMENTS)) as path,
+            pq.ParquetFile(path) as file,
+        ):
             for batch in file.iter_batches(batch_size=_ROWS, columns=list(_COLUMNS)):
                 for row in batch.to_pylist():
                     split = row["split"] or "none"

@@ -1,5 +1,6 @@
 """The Parquet files of a version: equal rows give equal bytes."""
 
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
@@ -7,6 +8,7 @@ from typing import Any, BinaryIO, Final, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.storage.faults import storage_faults
 from schemas.manifest import QUARANTINE_SCHEMA
 from schemas.segment import SEGMENT_SCHEMA
 from schemas.store import FORMAT_VERSION, sha256_hex
@@ -33,13 +35,19 @@ class SegmentWriter:
     """Writes the segment table in row groups of a fixed size, whatever sizes rows come in."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._schema = file_schema(SEGMENT_SCHEMA)
-        self._writer = pq.ParquetWriter(path, self._schema, **_OPTIONS)
+        with storage_faults(path):
+            self._writer = pq.ParquetWriter(path, self._schema, **_OPTIONS)
         self._waiting: list[pa.Table] = []
         self._rows = 0
 
     def write(self, table: pa.Table) -> None:
-        """Append rows of ``SEGMENT_SCHEMA``."""
+        """Append rows of ``SEGMENT_SCHEMA``.
+
+        Raises:
+            StorageError: if there is no room.
+        """
         self._waiting.append(table.replace_schema_metadata(self._schema.metadata))
         self._rows += len(table)
         while self._rows >= ROW_GROUP:
@@ -47,7 +55,8 @@ class SegmentWriter:
 
     def _flush(self, rows: int) -> None:
         whole = pa.concat_tables(self._waiting).combine_chunks()
-        self._writer.write_table(whole.slice(0, rows), row_group_size=ROW_GROUP)
+        with storage_faults(self._path):
+            self._writer.write_table(whole.slice(0, rows), row_group_size=ROW_GROUP)
         self._waiting = [whole.slice(rows)]
         self._rows -= rows
 
@@ -60,9 +69,15 @@ class SegmentWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and self._rows:
+        if kind is not None:
+            # A full disk refuses the end of the file too; what came first tells more.
+            with suppress(OSError):
+                self._writer.close()
+            return
+        if self._rows:
             self._flush(self._rows)
-        self._writer.close()
+        with storage_faults(self._path):
+            self._writer.close()
 
 
 def write_quarantine(where: Path | BinaryIO, table: pa.Table) -> None:

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
 from pipelines.config import PrepConfig
 from pipelines.profile.work import WorkMeter
+from pipelines.storage.files import local_copy
+from pipelines.storage.places import Place, open_place
 from pipelines.stores.arrays import chunk_rows
 from pipelines.stores.assemble_batch import assemble_batch
 from pipelines.stores.chunk_job import write_chunks
+from pipelines.stores.contents import sent_file
 from pipelines.stores.prepared_takes import PreparedTake, write_takes
 from pipelines.stores.tables import SegmentWriter
 from pipelines.stores.tally import VersionTally
@@ -72,12 +74,14 @@ class VersionJobs:
         self._run_tasks = run_tasks
         self._rows = rows
         self._progress = progress
+        self._batch_jobs: list[Job] = []
+        self._batch_keys: list[list[dict[str, str | None]]] = []
 
     def assemble(
         self,
         takes: Iterable[PreparedTake],
         *,
-        scratch: Path,
+        scratch: Place,
         tally: VersionTally,
         table: SegmentWriter,
     ) -> list[PlacedTake]:
@@ -95,15 +99,19 @@ class VersionJobs:
         Raises:
             ValueError: if a take comes late.
         """
-        jobs, keys = [], []
+        jobs: list[Job] = []
+        keys: list[list[dict[str, str | None]]] = []
         for number, batch in enumerate(self._batches(takes)):
             narrations = scratch / f"{number:06d}.narrations.arrow"
+            with sent_file(narrations) as file:
+                plain = write_takes(file, batch)
             jobs.append(
                 {
                     "index": number,
-                    "takes": write_takes(narrations, batch),
+                    "takes": plain,
                     "narrations": str(narrations),
                     "rows": str(scratch / f"{number:06d}.rows.arrow"),
+                    "pooled": False,
                     **self._run,
                 }
             )
@@ -113,6 +121,33 @@ class VersionJobs:
                     for take in batch
                 ]
             )
+        self._batch_jobs, self._batch_keys = jobs, keys
+        return self._place(jobs, tally=tally, table=table)
+
+    def assemble_pooled(
+        self, *, scratch: Place, tally: VersionTally, table: SegmentWriter
+    ) -> list[PlacedTake]:
+        """Have the same takes decide once more, with a look at the pooled embeddings.
+
+        Args:
+            scratch: another folder than before: jobs that were given up may still read there.
+            tally: a new one.
+            table: a new one.
+        """
+        jobs = [
+            {
+                **job,
+                "rows": str(scratch / f"{job['index']:06d}.rows.arrow"),
+                "pooled": True,
+            }
+            for job in self._batch_jobs
+        ]
+        return self._place(jobs, tally=tally, table=table)
+
+    def _place(
+        self, jobs: Sequence[Job], *, tally: VersionTally, table: SegmentWriter
+    ) -> list[PlacedTake]:
+        keys = self._batch_keys
         sizes = [len(some) for some in keys]
         results = self._do(assemble_batch, jobs, stage="assemble", sizes=sizes)
         placed: list[PlacedTake] = []
@@ -128,13 +163,17 @@ class VersionJobs:
                         windows=entry["windows"],
                     )
                     placed.append(place)
-            with pa.OSFile(job["rows"]) as file, pa.ipc.open_file(file) as reader:
+            with (
+                local_copy(open_place(job["rows"])) as copy,
+                pa.OSFile(str(copy)) as source,
+                pa.ipc.open_file(source) as reader,
+            ):
                 rows = reader.read_all()
             tally.add_rows(rows)
             table.write(rows)
         return placed
 
-    def write_arrays(self, path: Path, *, placed: Sequence[PlacedTake]) -> list[ObjectEntry]:
+    def write_arrays(self, path: Place, *, placed: Sequence[PlacedTake]) -> list[ObjectEntry]:
         """Have every chunk of the arrays in ``path`` written; return the files, in any order."""
         chunks = list(_chunks(placed))
         size = max(1, self._rows // max(chunk["high"] - chunk["low"] for chunk in chunks))

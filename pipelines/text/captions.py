@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from schemas.errors import Problem, SchemaError
+from schemas.errors import Problem, SchemaError, TakeError
+from schemas.limits import LARGEST_CAPTIONS_BYTES
 from schemas.time import NS_PER_MS, NS_PER_S
 
-__all__ = ["Captions", "Cue", "parse_srt", "parse_webvtt", "read_captions"]
+__all__ = ["Captions", "Cue", "parse_srt", "parse_webvtt", "read_caption_text", "read_captions"]
 
-_WEBVTT_TIME: Final = re.compile(r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})")
-_SRT_TIME: Final = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d)[,.](\d{3})")
+# Five digits of hours are eleven years; more would leave int64.
+_WEBVTT_TIME: Final = re.compile(r"(?:(\d{2,5}):)?([0-5]\d):([0-5]\d)\.(\d{3})")
+_SRT_TIME: Final = re.compile(r"(?:(\d{1,5}):)?([0-5]?\d):([0-5]?\d)[,.](\d{3})")
 _BREAK: Final = re.compile(r"\n[ \t]*\n+")
 _WEBVTT_TAG: Final = re.compile(r"<[^>]*>")
 # Also the {\an8} of SubStation files, which SRT writers let through.
@@ -44,15 +46,34 @@ def read_captions(path: Path) -> Captions:
     """Read a ``.vtt`` or ``.srt`` file, UTF-8 with or without a byte order mark.
 
     Raises:
+        TakeError: ``captions_too_large``.
         SchemaError: if the file is not UTF-8, or a ``.vtt`` does not begin with WEBVTT.
         OSError: if the file cannot be read.
     """
+    text = read_caption_text(path)
+    return parse_webvtt(text) if path.suffix.lower() == ".vtt" else parse_srt(text)
+
+
+def read_caption_text(path: Path) -> str:
+    """Return the text of a file of sentences.
+
+    Raises:
+        TakeError: ``captions_too_large``.
+        SchemaError: if the file is not UTF-8.
+        OSError: if it cannot be read.
+    """
+    size = path.stat().st_size
+    if size > LARGEST_CAPTIONS_BYTES:
+        raise TakeError(
+            "captions_too_large",
+            f"sentences must have at most {LARGEST_CAPTIONS_BYTES} bytes, got {size}: split the "
+            f"file [{path.name}]",
+        )
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         problem = Problem(path.name, f"must be UTF-8, got {error.reason}", "encoding")
         raise SchemaError([problem]) from error
-    return parse_webvtt(text) if path.suffix.lower() == ".vtt" else parse_srt(text)
 
 
 def parse_webvtt(text: str) -> Captions:

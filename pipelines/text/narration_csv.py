@@ -7,29 +7,28 @@ not read. UTF-8 with or without a byte order mark, quoted as RFC 4180 says.
 
 import csv
 import io
-import math
 from pathlib import Path
+from typing import Final
 
-from pipelines.text.captions import Captions, Cue
+from pipelines.text.captions import Captions, Cue, read_caption_text
 from schemas.errors import Problem, SchemaError
 from schemas.time import NS_PER_S
 
 __all__ = ["parse_narration_csv", "read_narration_csv"]
+
+# 31 years; no clip is longer, and as ns it fits int64.
+_LONGEST_S: Final = 1e9
 
 
 def read_narration_csv(path: Path) -> Captions:
     """Read a ``.csv`` file of sentences.
 
     Raises:
+        TakeError: ``captions_too_large``.
         SchemaError: if the file is not UTF-8, or as ``parse_narration_csv``.
         OSError: if the file cannot be read.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        problem = Problem(path.name, f"must be UTF-8, got {error.reason}", "encoding")
-        raise SchemaError([problem]) from error
-    return parse_narration_csv(text)
+    return parse_narration_csv(read_caption_text(path))
 
 
 def parse_narration_csv(text: str) -> Captions:
@@ -96,4 +95,5 @@ def _time_ns(value: str) -> int | None:
         seconds = float(value)
     except ValueError:
         return None
-    return round(seconds * NS_PER_S) if math.isfinite(seconds) else None
+    # Written so that NaN is none.
+    return round(seconds * NS_PER_S) if abs(seconds) <= _LONGEST_S else None

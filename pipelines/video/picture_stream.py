@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import av
 from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -18,7 +17,9 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from pipelines.video.container import DECODER_OPTIONS, open_container
 from schemas.errors import TakeError
+from schemas.limits import LARGEST_PICTURE_PIXELS
 
 __all__ = ["FrameIndex", "open_picture", "read_frame_index", "read_packets", "varies"]
 
@@ -40,10 +41,11 @@ def open_picture(
     Raises:
         TakeError: ``video_unreadable`` if the file is absent, empty or no video;
             ``video_stream_missing`` if it holds no picture, such as sound alone;
-            ``video_undecodable`` if the picture's codec is unknown.
+            ``video_undecodable`` if the picture's codec is unknown; ``video_too_large`` if the
+            header claims a picture or a number of frames beyond every camera's.
     """
     try:
-        container = av.open(str(path), hwaccel=accelerator)
+        container = open_container(path, accelerator=accelerator)
     except (FFmpegError, OSError) as error:
         raise _unreadable(path, error) from error
     with container:
@@ -57,6 +59,14 @@ def open_picture(
         # The stubs promise one; a codec that libav does not know has none.
         if getattr(pictures[0], "codec_context", None) is None:
             raise TakeError("video_undecodable", f"video must be of a known codec [{path}]")
+        width, height = pictures[0].width, pictures[0].height
+        if width * height > LARGEST_PICTURE_PIXELS:
+            raise TakeError(
+                "video_too_large",
+                f"video must have at most {LARGEST_PICTURE_PIXELS} pixels a frame, got {width} x "
+                f"{height}: encode a smaller copy [{path}]",
+            )
+        pictures[0].codec_context.options = DECODER_OPTIONS
         yield container, pictures[0]
 
 

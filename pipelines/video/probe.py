@@ -17,6 +17,7 @@ from pipelines.video.picture_stream import (
     varies,
 )
 from schemas.errors import TakeError
+from schemas.limits import LONGEST_VIDEO_S, MOST_PICTURE_RATE
 from schemas.time import NS_PER_S
 
 __all__ = ["VideoProbe", "probe_video"]
@@ -55,7 +56,8 @@ def probe_video(path: Path) -> VideoProbe:
     Raises:
         TakeError: ``video_unreadable`` if the file is no video, is cut off, or says no rate or
             holds no frame; ``video_stream_missing`` if it holds no picture, such as sound alone;
-            ``video_undecodable`` if the picture's codec is unknown.
+            ``video_undecodable`` if the picture's codec is unknown; ``video_too_large`` if size,
+            rate, length or number of frames are beyond every camera's.
     """
     with open_picture(path) as (container, stream):
         return _probe(container, stream, path=path)
@@ -65,6 +67,12 @@ def _probe(container: InputContainer, stream: VideoStream, *, path: Path) -> Vid
     rate = stream.average_rate or stream.guessed_rate
     if not rate or stream.time_base is None:
         raise TakeError("video_unreadable", f"video must say its frame rate [{path}]")
+    if rate > MOST_PICTURE_RATE:
+        raise TakeError(
+            "video_too_large",
+            f"video must have at most {MOST_PICTURE_RATE} frames a second, got {float(rate):.6g} "
+            f"[{path}]",
+        )
     index = read_frame_index(container, stream, path=path) or _count_packets(
         container, stream, path=path
     )
@@ -72,6 +80,12 @@ def _probe(container: InputContainer, stream: VideoStream, *, path: Path) -> Vid
         raise TakeError("video_unreadable", f"video must hold a frame, got none [{path}]")
     tick = stream.time_base * NS_PER_S
     length = stream.duration * tick if stream.duration else index.shown * NS_PER_S / rate
+    if not 0 < length <= LONGEST_VIDEO_S * NS_PER_S:
+        raise TakeError(
+            "video_too_large",
+            f"video must last up to {LONGEST_VIDEO_S} s, got {float(length / NS_PER_S):.6g}: split "
+            f"the recording [{path}]",
+        )
     return VideoProbe(
         num_frames_from_header=index.shown,
         rate=Fraction(rate),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +15,28 @@ import zarr
 from torch import Tensor
 
 from primus_train.data.chunks import RawChunks, check_rows, find_raw_chunks, load_rows
+from primus_train.data.fetch import (
+    OnFetch,
+    cached_store,
+    fetch_mask,
+    fetch_version,
+    is_fetched,
+)
 from primus_train.data.loading import Load, Loading, choose_loading
 from primus_train.data.mapped import MappedRows
+from primus_train.data.places import Place, open_root
 from primus_train.data.version import (
-    local_root,
     read_manifest,
     read_mask_record,
     resolve_version,
     verify_objects,
 )
 from primus_train.files import file_sha256
-from schemas.errors import StoreDamagedError
+from schemas.errors import StoreDamagedError, StoreNotFoundError
+from schemas.limits import LARGEST_ARRAY_RATIO
 from schemas.manifest import Manifest
 from schemas.mask import MASK_SCHEMA, MaskRecord
+from schemas.modality import MODALITIES
 from schemas.segment import SEGMENT_FIRST_COLUMNS
 from schemas.store import (
     ARRAY_NAMES,
@@ -41,12 +50,15 @@ from schemas.store import (
 
 __all__ = ["StoreData", "open_store"]
 
+_SMALL_BYTES: Final = 256 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StoreData:
     """One version; row i of ``table`` is index i of every array.
 
     Attributes:
+        root: folder of the store on this machine: its own, or the cache's for a remote one.
         version: id of the version.
         mask: the mask's record, None where none was asked for.
         manifest: what the version is.
@@ -60,6 +72,7 @@ class StoreData:
         loading: where the arrays are, and why there.
     """
 
+    root: Path
     version: str
     mask: MaskRecord | None
     manifest: Manifest
@@ -86,16 +99,44 @@ class StoreData:
         return np.flatnonzero(inside & self.valid[:, 0].numpy())
 
 
-def _open_array(group: zarr.Group, name: str, *, rows: int, place: str) -> zarr.Array[Any]:
-    """Return an array once it is there and has one row a segment."""
+def _row_shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    """Return the shape of a row of each array, as the manifest has it."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "imu": (len(manifest.imu.channels), manifest.imu.samples),
+        "valid": (len(MODALITIES),),
+    }
+    if manifest.encoder is not None:
+        shapes["video"] = (manifest.encoder.video_dim,)
+        shapes["text"] = (manifest.encoder.text_dim,)
+    return shapes
+
+
+def _open_array(
+    group: zarr.Group, name: str, *, shape: tuple[int, ...], manifest: Manifest, place: str
+) -> zarr.Array[Any]:
+    """Return an array once it is there, of the shape it must have, and no larger than its files."""
     if name not in group:
         raise StoreDamagedError(f"array {name} must exist, none found [{place}]")
     array = group[name]
     if not isinstance(array, zarr.Array):
         raise StoreDamagedError(f"array {name} must be an array, got a group [{place}]")
-    if array.shape[0] != rows:
+    if array.shape[:1] != shape[:1]:
         raise StoreDamagedError(
-            f"array {name} must have {rows} rows, one a segment, got {array.shape[0]} [{place}]"
+            f"array {name} must have {shape[0]} rows, one a segment, got "
+            f"{array.shape[0] if array.shape else 'none'} [{place}]"
+        )
+    if array.shape != shape:
+        raise StoreDamagedError(
+            f"array {name} must have shape {shape} as its manifest says, got {array.shape} "
+            f"[{place}]"
+        )
+    # Before any memory is asked for: a line of JSON can claim petabytes.
+    stored = sum(e.size for e in manifest.objects if e.path.startswith(f"{ARRAYS}/{name}/"))
+    chunk_bytes = int(np.prod(array.chunks, dtype=object)) * array.dtype.itemsize
+    if max(int(array.nbytes), chunk_bytes) > max(_SMALL_BYTES, LARGEST_ARRAY_RATIO * stored):
+        raise StoreDamagedError(
+            f"array {name} must be in its files, got {array.nbytes} bytes in chunks of "
+            f"{chunk_bytes} out of files of {stored} [{place}]"
         )
     return array
 
@@ -149,53 +190,98 @@ def _read_arrays(
 
 
 def _read_mask(
-    root: Path, version: str, name: str, ids: pa.ChunkedArray
+    root: Place, version: str, name: str, ids: pa.ChunkedArray
 ) -> tuple[MaskRecord, npt.NDArray[np.bool_]]:
+    """Return a mask's record, and what it keeps in the order of ``ids``, shape (N, 3)."""
     record = read_mask_record(root, version, name)
-    table_path = root / mask_path(version, name, "parquet")
-    if record.version != version or file_sha256(table_path) != record.sha256:
+    if isinstance(root, Path):
+        table_path = root / mask_path(version, name, "parquet")
+        if not table_path.is_file():
+            raise StoreNotFoundError(f"mask must have a table, none found [file={table_path}]")
+    else:
+        table_path = fetch_mask(root, record)
+    if file_sha256(table_path) != record.sha256:
+        raise StoreDamagedError(f"mask must match the digest in its record [file={table_path}]")
+    try:
+        table = pq.read_table(table_path, columns=MASK_SCHEMA.names).cast(MASK_SCHEMA)
+    except (pa.ArrowException, ValueError, KeyError) as error:
         raise StoreDamagedError(
-            f"mask must match the digest and version {version} in its record [file={table_path}]"
-        )
-    table = pq.read_table(table_path, columns=MASK_SCHEMA.names)
+            f"mask must have the columns {', '.join(MASK_SCHEMA.names)} [file={table_path}]"
+        ) from error
     found = pc.index_in(ids, value_set=table["segment_id"])
     missing = found.null_count
-    if missing:
+    if missing or table.num_rows != len(ids):
         raise StoreDamagedError(
-            f"mask must name every segment of its version, {missing} are missing "
-            f"[file={table_path}]"
+            f"mask must name every segment of its version once, {missing} of {len(ids)} are "
+            f"missing among its {table.num_rows} [file={table_path}]"
         )
-    keep = np.stack(
-        [table[c].to_numpy(zero_copy_only=False).astype(np.bool_) for c in MASK_SCHEMA.names[1:]],
-        axis=1,
-    )
+    keep = np.stack([table[c].to_numpy() for c in MASK_SCHEMA.names[1:]], axis=1)
+    if not keep[:, 0].all():
+        raise StoreDamagedError(f"mask must keep the IMU of every segment [file={table_path}]")
     order: npt.NDArray[np.int32] = found.to_numpy()
     return record, keep[order]
 
 
 def open_store(
-    ref: str, *, mask: str | None = None, verify: bool = True, load: Load = "auto"
+    ref: str,
+    *,
+    mask: str | None = None,
+    verify: bool = True,
+    load: Load = "auto",
+    on_fetch: OnFetch | None = None,
 ) -> StoreData:
     """Open ``URI[@REF]``; each byte of its arrays is read once and checked.
 
+    A version of a remote store is fetched into the cache (`primus_train.data.fetch`) once, and read
+    from there ever after.
+
     Args:
-        ref: folder or file:// URI, and after the last ``@`` a version id or a tag; without one,
-            the tag ``latest``.
+        ref: folder or URI (``file://``, ``s3://`` and whatever else fsspec knows), and after the
+            last ``@`` a version id or a tag; without one, the tag ``latest``.
         mask: name of a mask of that version; the effective mask is valid AND keep.
         verify: also compare every object with the size and SHA-256 in the manifest.
         load: ``memory`` loads the arrays (a million embeddings are 1 GB a modality), ``mapped``
             leaves them on disk, ``auto`` chooses by their size and the memory available. Rows are
             the same to the bit.
+        on_fetch: told how many bytes of a remote version are fetched, and of how many.
 
     Raises:
         StoreNotFoundError: the store, version, tag or mask does not exist.
         NewerFormatError: the version was made by a newer format.
         StoreDamagedError: an object is missing or is not what the manifest says.
-        UsageError: ``ref`` has no such form, or names a scheme other than file.
+        StorageError: a remote store does not answer, or the cache has no room.
+        UsageError: ``ref`` has no such form, or names a scheme that is unknown or not installed.
     """
     parsed = parse_store_ref(ref)
-    root = local_root(parsed.uri)
-    version = resolve_version(root, parsed.ref)
+    place = open_root(parsed.uri)
+    if isinstance(place, Path):
+        version = resolve_version(place, parsed.ref)
+        return _open_version(place, version, masks=place, mask=mask, verify=verify, load=load)
+    here = cached_store()
+    version = resolve_version(place, parsed.ref)
+
+    def fetch(*, recheck: bool) -> None:
+        manifest = read_manifest(here if is_fetched(version) and not recheck else place, version)
+        fetch_version(place, version, manifest=manifest, recheck=recheck, on_fetch=on_fetch)
+
+    def opened() -> StoreData:
+        return _open_version(here, version, masks=place, mask=mask, verify=verify, load=load)
+
+    try:
+        fetch(recheck=False)
+        return opened()
+    except StoreDamagedError:
+        if not is_fetched(version):
+            raise
+    # The copy here was altered since it was fetched: what is wrong in it is fetched again.
+    fetch(recheck=True)
+    return opened()
+
+
+def _open_version(
+    root: Path, version: str, *, masks: Place, mask: str | None, verify: bool, load: Load
+) -> StoreData:
+    """Open a version of a store on this machine, under a mask that lies in ``masks``."""
     manifest = read_manifest(root, version)
     folder = root / version_path(version)
     if verify:
@@ -214,8 +300,8 @@ def open_store(
         )
     place = f"version={version}"
     opened = {
-        name: _open_array(group, name, rows=table.num_rows, place=place)
-        for name in (("imu", "valid") if manifest.encoder is None else ARRAY_NAMES)
+        name: _open_array(group, name, shape=(table.num_rows, *row), manifest=manifest, place=place)
+        for name, row in _row_shapes(manifest).items()
     }
     arrays, loading = _read_arrays(
         opened, folder=folder, manifest=manifest, verify=verify, load=load
@@ -234,9 +320,10 @@ def open_store(
         raise StoreDamagedError(f"array valid must equal the has_* columns [{place}]")
     record = None
     if mask is not None:
-        record, keep = _read_mask(root, version, mask, table["segment_id"])
+        record, keep = _read_mask(masks, version, mask, table["segment_id"])
         valid = valid & keep
     return StoreData(
+        root=root,
         version=version,
         mask=record,
         manifest=manifest,

@@ -275,12 +275,7 @@ def probe(
         "encoder": "untrained" if pretrained.untrained else "pretrained",
         "objective": "+".join(pretrained.config.objective.terms),
         "permute_video": pretrained.config.data.permute_video,
-        "pretrained_on": {
-            "version": pretrained.meta["version"],
-            "mask": pretrained.meta["mask"],
-            "seed": pretrained.config.seed,
-            "step": pretrained.meta["step"],
-        },
+        "pretrained_on": pretrained.origin(),
         "checkpoint_sha256": pretrained.sha256,
         "version": store.version,
         "representation": _representation(pretrained, config),

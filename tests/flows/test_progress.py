@@ -39,3 +39,18 @@ def test_each_stage_has_lines_of_its_own(
         "assemble: 2/4 takes, 6 s gone, about 6 s left",
         "arrays: 50/200 segments, 6 s gone, about 18 s left",
     ]
+
+
+def test_a_long_take_still_has_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 1.0, 3.0, 46.0, 47.0, 51.0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    with Progress("takes", total=12, unit="takes") as progress:
+        progress.to(3)
+        for _ in range(4):
+            progress.still()
+    assert capsys.readouterr().err.splitlines() == [
+        "takes: 3/12 takes, 46 s gone, 45 s since the last one ended",
+        "takes: 3/12 takes, 51 s gone, 50 s since the last one ended",
+    ]

@@ -42,11 +42,17 @@ def test_the_recordings_are_read_like_any_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("executor", "address", "seconds", "takes", "fixed"),
     [
-        pytest.param("inline", None, [9.0], [1], {"start": 9.0, "task": 0.0}, id="inline"),
-        pytest.param("threads", None, [12.0], [3], {"start": 12.0, "task": 0.0}, id="threads"),
+        pytest.param("inline", None, [11.0, 9.0], [1, 1], {"start": 9.0, "task": 0.0}, id="inline"),
+        pytest.param(
+            "threads", None, [14.0, 12.0], [3, 3], {"start": 12.0, "task": 0.0}, id="threads"
+        ),
         # Eight more tasks a worker took 4 s, and each worker had one in the first run.
-        pytest.param("dask", None, [15.0, 19.0], [3, 27], {"start": 14.5, "task": 0.5}, id="dask"),
-        pytest.param("dask", "tcp://x:1", [9.0], [3], {"start": 9.0, "task": 0.0}, id="elsewhere"),
+        pytest.param(
+            "dask", None, [20.0, 15.0, 19.0], [3, 3, 27], {"start": 14.5, "task": 0.5}, id="dask"
+        ),
+        pytest.param(
+            "dask", "tcp://x:1", [11.0, 9.0], [3, 3], {"start": 9.0, "task": 0.0}, id="elsewhere"
+        ),
     ],
 )
 def test_start_and_task_follow_from_runs(
@@ -80,6 +86,27 @@ def test_start_and_task_follow_from_runs(
     )
     assert measure_start(config, folder=tmp_path) == fixed
     assert asked == takes
+
+
+def test_no_job_is_submitted_to_price_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(folder: Path, *, takes: int, execution: dict[str, Any], encoder: Any) -> float:
+        assert (execution["executor"], execution["cluster"]) == ("threads", "local")
+        return 1.0
+
+    monkeypatch.setattr(start_up, "_run", run)
+    config = load_config(
+        None,
+        overrides={
+            "dataset.name": "folder",
+            "dataset.root": "unused",
+            "store.uri": "unused",
+            "execution.executor": "dask",
+            "execution.cluster": "slurm",
+        },
+    )
+    assert measure_start(config, folder=tmp_path) == {"start": 1.0, "task": 0.0}
 
 
 @pytest.mark.slow

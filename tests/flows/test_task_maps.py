@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flows.dask_watch import DaskWatch
 from flows.task_maps import map_on_dask, map_on_threads
 from pipelines.stores.task_map import TaskMap
 
@@ -33,7 +34,7 @@ def on_dask() -> Iterator[TaskMap]:
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
-        yield map_on_dask(client, workers=2)
+        yield map_on_dask(client, workers=2, watch=DaskWatch(client, timeout_s=60))
 
 
 @pytest.fixture(params=[on_threads, on_dask])

@@ -46,6 +46,7 @@ def test_a_wrong_field_is_named(overrides: dict[str, object], sentence: str) -> 
     [
         pytest.param("- a\n", "must be a mapping", id="list"),
         pytest.param("a: [\n", "must be YAML", id="broken"),
+        pytest.param("a: " + "[" * 1500, "must not nest so deep", id="deep"),
         pytest.param("dataset: {name: egoexo4d}\n", r"dataset\.root: Field required", id="missing"),
     ],
 )
@@ -181,8 +182,8 @@ def test_a_rate_may_be_written_as_a_number(value: object) -> None:
     ("overrides", "sentence"),
     [
         ({"store.tag": "No Tag"}, r"tag must match .* got 'No Tag'"),
-        ({"store.uri": "s3://bucket/store"}, r"store\.uri: .*folders of this machine"),
-        ({"store.parts": ""}, r"store\.parts: .*folders of this machine, got ''"),
+        ({"store.uri": "floppy://a"}, r"store\.uri: .*of a kind that fsspec knows"),
+        ({"store.parts": ""}, r"store\.parts: .*must be a folder or a URI"),
         (
             {"masks": [{"name": "m", "keep": 0.1}, {"name": "m", "keep": 0.2}]},
             r"masks: .*a name each, got m, m",

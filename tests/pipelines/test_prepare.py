@@ -1,5 +1,6 @@
 """What becomes of a take: counted once, described without this machine, read anew each run."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ from pipelines.align.clock import TakeClock
 from pipelines.config import PrepConfig, load_config
 from pipelines.datasets.base import Catalogue, ImuRecording
 from pipelines.prepare import TakeOutcome, prepare_batch, state_path
-from schemas.errors import TakeError, UsageError
+from pipelines.state.records import read_records
+from pipelines.state.stopping import StoppedError, request_stop
+from schemas.errors import StorageError, TakeError, UsageError
 from schemas.narration import Narration
 from schemas.take import ImuStream, Take
 from schemas.time import NS_PER_S, Interval
@@ -136,10 +139,10 @@ def test_a_record_can_be_written_whatever_name_it_tells(reader: Reader, tmp_path
 def test_an_error_nobody_foresaw_is_told_without_path_or_address(
     reader: Reader, tmp_path: Path
 ) -> None:
-    reader.fault = OSError(28, "No space left on device", str(tmp_path / ".x.1a2b.tmp"))
+    reader.fault = OSError(95, "Operation not supported", str(tmp_path / ".x.1a2b.tmp"))
     outcome = run(config_for(tmp_path))
     assert outcome.reason == "unexpected_error"
-    assert outcome.detail.startswith("OSError: No space left on device [test_prepare.py:")
+    assert outcome.detail.startswith("OSError: Operation not supported [test_prepare.py:")
     reader.fault = RuntimeError(f"bad {object()!r}")
     assert run(config_for(tmp_path)).detail.startswith("RuntimeError: bad <object object> [")
 
@@ -229,3 +232,71 @@ def test_a_take_whose_plan_is_all_drops_is_ready_and_has_no_parts(
     outcome = run(config_for(tmp_path))
     assert (outcome.status, outcome.segments, outcome.keys) == ("ready", 1, {})
     assert np.array_equal([outcome.start_ns, outcome.end_ns], [0, 20 * NS_PER_S])
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waited: list[float] = []
+    monkeypatch.setattr(prepare, "pause", lambda seconds, *, run: waited.append(seconds))
+    return waited
+
+
+def test_a_share_that_does_not_answer_is_asked_again(
+    reader: Reader, tmp_path: Path, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [OSError(errno.ESTALE, "Stale file handle"), TimeoutError("late")]
+    read_clock = reader.read_clock
+
+    def flaky(take: Take) -> TakeClock:
+        if answers:
+            raise answers.pop(0)
+        return read_clock(take)
+
+    monkeypatch.setattr(reader, "read_clock", flaky)
+    reader.narrations = (make_narration(99.0),)
+    assert run(config_for(tmp_path)).status == "ready"
+    assert len(waits) == 2
+
+
+def test_a_share_that_never_answers_costs_its_take_alone(
+    reader: Reader, tmp_path: Path, waits: list[float]
+) -> None:
+    reader.fault = OSError(errno.EIO, "Input/output error", str(tmp_path / "ds" / "gone.vrs"))
+    outcome = run(config_for(tmp_path))
+    assert (outcome.reason, outcome.segments) == ("source_unreadable", 3)
+    assert outcome.detail.startswith("files must be readable, got OSError: Input/output error; ")
+    assert str(tmp_path) not in outcome.detail
+    assert len(waits) >= 2
+
+
+def test_a_catalogue_that_could_not_read_a_takes_file_tells_it_the_same_way(
+    reader: Reader, tmp_path: Path, waits: list[float]
+) -> None:
+    reader.catalogue_fault = TakeError("imu_unreadable", "broken")
+    reader.catalogue_fault.__cause__ = OSError(errno.EIO, "Input/output error")
+    assert run(config_for(tmp_path)).reason == "source_unreadable"
+    assert waits == []
+
+
+def test_no_room_ends_the_run_and_quarantines_nothing(reader: Reader, tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    reader.fault = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(StorageError, match=r"store/parts must have room: .* then run again"):
+        run(config)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_run_that_was_told_to_stop_prepares_nothing_more(reader: Reader, tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    request_stop(f"{config.store.uri} run-1")
+    with pytest.raises(StoppedError, match="told to stop"):
+        run(config)
+    assert run(config, name="run-2").status == "quarantined"
+
+
+def test_each_outcome_is_on_record_with_its_run(reader: Reader, tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    run(config)
+    record = read_records(config, [UID])[UID]
+    assert record.run == f"{config.store.uri} run-1"
+    assert (record.outcome.reason, record.outcome.work) == ("file_missing", {})

@@ -38,6 +38,12 @@ def test_a_probe_is_written_three_ways_and_reused(
     ]
     written = json.loads((tmp_path / "probe.json").read_text())
     assert {**written, "reused": False} == first
+    record = json.loads((runs / "primus" / "run.json").read_text())
+    origin = first["pretrained_on"]
+    assert (origin["run"], origin["version"]) == (record["key"], record["store"]["version"])
+    assert (origin["mask"], origin["mask_sha256"]) == (None, None)
+    assert (first["store"], first["version"]) == (str(toy_store), record["store"]["version"])
+    assert first["code"]["packages"] == record["code"]["packages"]
     table = pq.read_table(tmp_path / "probe.parquet")
     assert table.schema.equals(PROBE_SCHEMA)
     assert table.to_pylist() == first["rows"]

@@ -1,3 +1,5 @@
+import hashlib
+import importlib.metadata
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -5,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from primus_train.checkpoint import read_checkpoint
 from primus_train.config import make_fit_config
-from primus_train.loop import LAST, FitState
+from primus_train.data.store import open_store
+from primus_train.loop import BEST, LAST, FitState, pretrain
 from primus_train.runs import RUN, fit, pick_device
 from schemas.errors import UsageError
 
@@ -83,6 +87,101 @@ def test_an_unfinished_run_asks_for_resume_and_then_goes_on(
     whole = run(toy_store, tmp_path / "whole")
     assert done["loss"] == whole["loss"]
     assert done["best"] == whole["best"]
+
+
+def stop_at(step: int) -> Callable[[FitState], None]:
+    def kill(state: FitState) -> None:
+        if state.step == step:
+            raise KeyboardInterrupt
+
+    return kill
+
+
+def test_a_run_does_not_go_on_under_another_mask_or_on_another_version(
+    tmp_path: Path, store_writer: Callable[..., str], mask_writer: Callable[..., None]
+) -> None:
+    root, out = tmp_path / "store", tmp_path / "run"
+    version = store_writer(root)
+    mask_writer(root, version, name="m", hidden=lambda i: i % 2 == 1)
+    with pytest.raises(KeyboardInterrupt):
+        run(root, out, mask="m", on_step=stop_at(3))
+    (root / "masks" / version / "m.json").unlink()
+    mask_writer(root, version, name="m", hidden=lambda i: i % 3 == 1)
+    with pytest.raises(UsageError, match=r"it holds another.*its mask_sha256 is \w{64}, asked for"):
+        run(root, out, mask="m", resume=True)
+    with pytest.raises(UsageError, match=r"its mask is m, asked for is None"):
+        run(root, out, resume=True)
+    # Not even where the record was lost and only the checkpoint tells.
+    data = open_store(str(root), mask="m")
+    config = make_fit_config(overrides=["objective.bank_size=16", "epochs=2", "data.batch_size=12"])
+    with pytest.raises(UsageError, match=r"must go on with the mask_sha256 it began with"):
+        pretrain(data, config=config, out=out, resume=True)
+    store_writer(root, seed=1)
+    with pytest.raises(UsageError, match=rf"its version is {version}, asked for is"):
+        run(root, out, resume=True)
+    with pytest.raises(UsageError, match=r"must go on with the version it began with"):
+        pretrain(open_store(str(root)), config=config, out=out, resume=True)
+
+
+def test_the_record_tells_store_mask_and_code_without_secrets(
+    toy_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRIMUS_CONTAINER_DIGEST", "sha256:12")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush-hush")
+    record = run(toy_store, tmp_path, mask="half")
+    version = record["store"]["version"]
+    mask = toy_store / "masks" / version / "half.parquet"
+    assert record["store"] == {
+        "uri": str(toy_store),
+        "version": version,
+        "mask": "half",
+        "mask_sha256": hashlib.sha256(mask.read_bytes()).hexdigest(),
+        "mask_spec": {
+            "name": "half",
+            "keep": 0.5,
+            "modalities": ["video", "text"],
+            "unit": "segment",
+            "seed": 0,
+            "exact": False,
+        },
+    }
+    assert record["code"]["container_digest"] == "sha256:12"
+    assert record["code"]["packages"]["torch"] == importlib.metadata.version("torch")
+    meta = read_checkpoint(tmp_path / BEST).meta
+    for name in ("version", "mask", "mask_sha256", "mask_spec"):
+        assert meta[name] == record["store"][name], name
+    assert meta["run"] == record["key"]
+    kept = tmp_path / "store" / "versions" / version / "manifest.json"
+    assert kept.read_bytes() == (toy_store / "versions" / version / "manifest.json").read_bytes()
+    written = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    assert b"hush-hush" not in written
+
+
+@pytest.mark.slow
+def test_hidden_rows_reach_ss_by_their_imu_and_nothing_by_video_or_text(
+    tmp_path: Path, store_writer: Callable[..., str], mask_writer: Callable[..., None]
+) -> None:
+    hidden = list(range(1, 24, 2))  # of 24 train rows
+
+    def other_targets(data: dict[str, Any]) -> None:
+        for name in ("video", "text"):
+            data[name][hidden] = -data[name][hidden]
+
+    def other_windows(data: dict[str, Any]) -> None:
+        data["imu"][hidden] = 2 * data["imu"][hidden][:, ::-1]
+
+    losses: dict[str, float] = {}
+    for name, change in (("as is", None), ("targets", other_targets), ("windows", other_windows)):
+        root = tmp_path / name
+        version = store_writer(root, takes=[f"train-{i}" for i in range(4)], change=change)
+        mask_writer(root, version, name="m", hidden=lambda i: i in hidden)
+        for mask in ("m", None) if name != "windows" else ("m",):
+            out = tmp_path / f"run {name} {mask}"
+            losses[f"{name} {mask}"] = run(root, out, "epochs=1", mask=mask)["loss"]
+    assert losses["targets m"] == losses["as is m"]
+    assert losses["windows m"] != losses["as is m"]
+    assert losses["targets None"] != losses["as is None"]
+    assert losses["as is m"] != losses["as is None"]
 
 
 def test_resume_of_nothing_is_a_fresh_start(toy_store: Path, tmp_path: Path) -> None:

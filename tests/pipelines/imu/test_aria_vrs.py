@@ -14,7 +14,7 @@ from pipelines.datasets.base import ImuRecording
 from pipelines.imu.aria_vrs import open_aria_imu
 from pipelines.synthetic.aria_imu import make_calib_json
 from pipelines.synthetic.vrs_writer import AriaImuBlock, AriaImuStream, write_aria_vrs
-from schemas.errors import SchemaError, TakeError, UsageError
+from schemas.errors import SchemaError, TakeError
 from schemas.imu import ImuSamples
 from schemas.time import NS_PER_MS, NS_PER_S, Interval
 
@@ -408,13 +408,14 @@ def of_another_device(path: Path) -> Path:
 
 
 def test_missing_library_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "projectaria_tools.core", None)
+    monkeypatch.setitem(sys.modules, "projectaria_tools.core.data_provider", None)
     path = write(tmp_path / "a.vrs", even(5), calib_json=None)
     # What is read in bulk needs no library.
     assert len(read_all(open_imu(path, accept_sensor_frame=True))["accel_t_ns"]) == 5
-    with pytest.raises(UsageError, match="the extra `aria`: pip install") as caught:
+    with pytest.raises(TakeError, match="the extra `aria`: pip install") as caught:
         open_imu(of_another_device(path), accept_sensor_frame=True)
-    assert caught.value.exit_code == 2
+    # One odd file costs no night.
+    assert caught.value.code == "vrs_layout_unknown"
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
@@ -454,11 +455,11 @@ def test_records_in_another_order_than_their_time_are_left_to_the_library(tmp_pa
 def test_damage_anywhere_is_refused_or_changes_what_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, *, stream: str) -> None:
         raise TakeError("vrs_unreadable", f"left to the library [{path}]")
 
     # Whatever the library makes of a broken file is its own affair.
-    monkeypatch.setattr("pipelines.imu.aria_vrs.open_aria_provider", refuse)
+    monkeypatch.setattr("pipelines.imu.aria_vrs.open_aria_library", refuse)
     path = write(tmp_path / "a.vrs", even(60), calib_json=calibration())
     sound = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -491,3 +492,13 @@ def test_damage_anywhere_is_refused_or_changes_what_is_read(
     }  # fmt: skip
     assert outcomes["vrs_unreadable"] > 200
     assert outcomes["whole"] > 100
+
+
+def test_samples_that_no_chip_reads_count_as_invalid(tmp_path: Path) -> None:
+    accel = np.ones((10, 3))
+    accel[6, 1] = 3e38
+    path = write(tmp_path / "a.vrs", even(10), calib_json=calibration(), accel=accel)
+    recording = open_imu(path)
+    # Scaled by the calibration, float32 would have no number for it.
+    assert len(read_all(recording)["accel_t_ns"]) == 9
+    assert recording.info["invalid_accel_samples"] == 1

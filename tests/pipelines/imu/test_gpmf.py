@@ -348,3 +348,35 @@ def test_gyro_agrees_with_the_picture_of_a_real_clip(clip: Path) -> None:
         t_ns[:-1], gyro.t_ns, np.cumsum(gyro.values[:, 2])
     )
     assert np.corrcoef(turned, motion[1:, 0])[0, 1] > 0.9
+
+
+def test_rate_faster_than_any_sensor_is_refused(tmp_path: Path) -> None:
+    sensors = {"accel": Sensor(rate_hz=20), "gyro": Sensor(rate_hz=20)}
+    payloads = make_payloads(seconds=3, **sensors)
+    path = write_clip(tmp_path / "a.mp4", payloads, frames=1)
+    data = path.read_bytes()
+    # Each payload claims a million more samples so far than the one before.
+    for i in range(3):
+        old = klv("TSMP", "L", 4, 1, struct.pack(">I", 20 * (i + 1)))
+        new = klv("TSMP", "L", 4, 1, struct.pack(">I", 10_000_000 * (i + 1)))
+        assert data.count(old) == 2
+        data = data.replace(old, new)
+    path.write_bytes(data)
+    with pytest.raises(TakeError, match="ACCL must be sampled once in 10000 ns to") as caught:
+        open_gpmf_imu(path, origin_ns=0, accept_sensor_frame=True)
+    assert caught.value.code == "imu_clock_unstable"
+
+
+def test_samples_that_no_sensor_reads_are_left_out_and_told(tmp_path: Path) -> None:
+    values = np.ones((20, 3))
+    streams = []
+    for key in ("ACCL", "GYRO"):
+        raw = values.copy()
+        if key == "ACCL":
+            raw[3, 1] = 1e30
+        data = raw.astype(">f4").tobytes()
+        streams.append(nest("STRM", text("ORIN", "XYZ"), klv(key, "f", 12, 20, data)))
+    path = write_clip(tmp_path / "a.mp4", [nest("DEVC", *streams)] * 2, frames=1)
+    runs = list(open_gpmf_imu(path, origin_ns=0, accept_sensor_frame=True).runs)
+    assert [len(run.accel) for run in runs] == [19, 19]
+    assert [run.invalid_ns.tolist() for run in runs] == [[150_000_000], [1_150_000_000]]

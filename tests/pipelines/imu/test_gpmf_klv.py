@@ -143,3 +143,29 @@ def test_rotation_agrees_with_the_cameras_own_matrix_as_gopros_parser_applies_it
     (stream,) = read_streams(data)
     ours = read_samples(stream, "ACCL") @ axes_rotation("XzY").T
     np.testing.assert_allclose(ours, np.column_stack([x, y, z]), rtol=1e-6)
+
+
+def test_records_may_nest_deeper_than_calls() -> None:
+    deep = text("MINF", "HERO7 Black")
+    for _ in range(3000):
+        deep = nest("DEVC", deep)
+    assert find_text(deep, "MINF") == "HERO7 Black"
+    assert find_text(deep, "FIRM") == ""
+
+
+@pytest.mark.parametrize("scale", [np.inf, np.nan, 0.0])
+def test_scale_that_is_no_number_is_refused(scale: float) -> None:
+    # Divided by infinity, every sample would be a zero that nobody recorded.
+    record = klv("SCAL", "f", 4, 1, np.array([scale], ">f4").tobytes())
+    (stream,) = read_streams(payload(record, ACCL))
+    with pytest.raises(GpmfError, match="1 or 3 numbers other than 0"):
+        read_samples(stream, "ACCL")
+
+
+def test_sample_beyond_floats_is_infinite() -> None:
+    samples = klv("ACCL", "d", 24, 1, np.array([1e308, 1.0, -1e308], ">f8").tobytes())
+    record = klv("SCAL", "f", 4, 1, np.array([1e-20], ">f4").tobytes())
+    (stream,) = read_streams(payload(record, samples))
+    (row,) = read_samples(stream, "ACCL").tolist()
+    assert (row[0], row[2]) == (np.inf, -np.inf)
+    assert row[1] == pytest.approx(1e20)

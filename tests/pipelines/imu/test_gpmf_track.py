@@ -1,9 +1,10 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.imu.gpmf_klv import GpmfError
-from pipelines.imu.gpmf_track import SENSORS, gpmf_faults, read_payloads
+from pipelines.imu.gpmf_track import SENSORS, gpmf_faults, parse_payloads, read_payloads
 from pipelines.synthetic.gpmf_writer import klv, nest
 from schemas.errors import TakeError
 from tests.gopro_files import Sensor, make_payloads, write_clip
@@ -62,3 +63,30 @@ def test_other_faults_pass_unchanged(tmp_path: Path) -> None:
     with pytest.raises(TakeError) as caught, gpmf_faults(tmp_path / "a.mp4"):
         raise fault
     assert caught.value is fault
+
+
+@pytest.mark.parametrize("name", ["TSMP", "STMP"])
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1e300, -1.0])
+def test_count_or_stamp_that_cannot_be_is_refused(name: str, number: float) -> None:
+    said = klv(name, "d", 8, 1, np.array([number], ">f8").tobytes())
+    data = nest("DEVC", nest("STRM", said, klv("ACCL", "s", 6, 1, b"\0" * 6)))
+    with pytest.raises(GpmfError, match=rf"{name} of ACCL must lie in \[0, \d+\], got"):
+        list(parse_payloads([(0, data)]))
+
+
+@pytest.mark.parametrize("pts_ns", [1 << 61, -(1 << 63)])
+def test_payload_at_an_instant_that_cannot_be_is_refused(pts_ns: int) -> None:
+    with pytest.raises(GpmfError, match="payload must be within 36 years of zero"):
+        list(parse_payloads([(pts_ns, nest("DEVC"))]))
+
+
+def test_names_in_other_letters_than_utf8_are_no_fault(tmp_path: Path) -> None:
+    sensors = {"accel": Sensor(rate_hz=20), "gyro": Sensor(rate_hz=40)}
+    path = write_clip(tmp_path / "a.mp4", make_payloads(seconds=2, **sensors), frames=2)
+    data = path.read_bytes()
+    assert b"VideoHandler" in data
+    path.write_bytes(data.replace(b"VideoHandler", b"Vid\xe9oHandler"))
+    assert [dict(payload.numbers) for payload in read_payloads(path)] == [
+        {"ACCL": 0, "GYRO": 0},
+        {"ACCL": 20, "GYRO": 40},
+    ]

@@ -151,12 +151,12 @@ def test_missing_member_and_damaged_archives_are_refused(tmp_path: Path) -> None
 def test_what_unpacks_to_too_much_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(realworld_zip, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(realworld_zip, "LARGEST_ZIP_MEMBER_BYTES", 1000)
     bomb = HEAD + " " * 100_000
-    with pytest.raises(TakeError, match=r"imu_file_unreadable: .*at most 1000 bytes, got 100034"):
+    with pytest.raises(TakeError, match=r"imu_file_too_large: .*at most 1000 bytes, got 100034"):
         read_recording(write(tmp_path / "a.zip", {"x.csv": bomb}), "x.csv")
     nested = write(tmp_path / "b.zip", {"i.zip": b"\0" * 2000})
-    with pytest.raises(TakeError, match="imu_file_unreadable"):
+    with pytest.raises(TakeError, match=r"imu_file_too_large: .*at most 1000 bytes, got 2000"):
         list_recordings(nested)
 
 
@@ -225,3 +225,15 @@ def test_odd_names_and_packings_are_unreadable_not_unexpected(tmp_path: Path) ->
 def test_a_folder_named_like_an_archive_is_passed_over(tmp_path: Path) -> None:
     path = write(tmp_path / "acc_walking_csv.zip", {"old.zip/": "", "acc_walking_head.csv": HEAD})
     assert [m.name for m in list_recordings(path)] == ["acc_walking_head.csv"]
+
+
+def test_member_that_claims_to_be_packed_into_gigabytes_is_refused(tmp_path: Path) -> None:
+    data = bytearray(zipped({"acc_walking_head.csv": HEAD}))
+    # In the central directory, the packed size is 20 bytes behind the signature.
+    at = data.index(b"PK\x01\x02") + 20
+    data[at : at + 4] = (0xF0000000).to_bytes(4, "little")
+    path = tmp_path / "acc_walking_csv.zip"
+    path.write_bytes(data)
+    with pytest.raises(TakeError, match="be packed into at most") as caught:
+        read_recording(path, "acc_walking_head.csv")
+    assert caught.value.code == "imu_file_too_large"

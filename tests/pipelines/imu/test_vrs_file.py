@@ -285,3 +285,14 @@ def test_damage_to_an_index_is_told_or_moves_records(tmp_path: Path, codec: str 
 
 def test_header_has_the_layout_of_the_format() -> None:
     assert RECORD_HEADER.itemsize == 32
+
+
+def test_description_far_beyond_any_is_left_to_the_library(tmp_path: Path) -> None:
+    path = tmp_path / "a.vrs"
+    write(path)
+    size = (4 << 20) + 1
+    data = bytearray(path.read_bytes().ljust(size + 200, b"\0"))
+    struct.pack_into("<I", data, 80, 32 + size)
+    path.write_bytes(data)
+    with pytest.raises(UnknownVrsError, match=f"a description of {size} bytes"):
+        read_vrs_file(path)

@@ -64,6 +64,8 @@ def test_layout_covers_the_header_and_the_pieces_asked_for(content: str) -> None
                      "piece at 6 of 1, after 5 bytes", id="hole"),
         pytest.param(instead(of="stamp", by=piece("stamp", "Value<int64_t>", "5")),
                      "piece at 5", id="text_for_a_number"),
+        pytest.param(instead(of="stamp", by=piece("stamp", "Value<int64_t>", 5.0)),
+                     "piece at 5.0", id="fraction"),
         pytest.param(instead(of="stamp", by=piece("stamp", "Value<uint64_t>", 5)),
                      "layout without stamp, DataPieceValue<int64_t>", id="unsigned"),
         pytest.param(instead(of="stamp", by=piece("other", "Value<int64_t>", 5)),

@@ -122,3 +122,37 @@ def test_columns_of_a_part_of_no_rows(tmp_path: Path) -> None:
     parts.write("text", KEY, schema=SCHEMA, batches=[])
     assert parts.read_columns("text", KEY, names=("x",)).num_rows == 0
     parts.check("text", KEY)
+
+
+def test_footer_that_cannot_be_is_damage(tmp_path: Path) -> None:
+    parts = written(tmp_path)
+    path = parts.path("imu", KEY)
+    sound = path.read_bytes()
+    # Its length stands in front of the last six bytes; what it points to is broken.
+    length = int.from_bytes(sound[-10:-6], "little")
+    begin = len(sound) - 10 - length
+    path.write_bytes(sound[:begin] + b"\xff" * 8 + sound[begin + 8 :])
+    with pytest.raises(StoreDamagedError, match="part must be a whole Arrow IPC file"):
+        parts.check("imu", KEY)
+    assert not parts.has("imu", KEY)
+
+
+def test_another_name_or_type_of_a_column_is_damage(tmp_path: Path) -> None:
+    parts = written(tmp_path)
+    path = parts.path("imu", KEY)
+    sound = path.read_bytes()
+    # The footer has a copy of the schema, which alone is read; no column's bytes change.
+    at = sound.rindex(b"t_ns\0")
+    path.write_bytes(sound[:at] + b"t_mn" + sound[at + 4 :])
+    assert not parts.has("imu", KEY)
+    with pytest.raises(StoreDamagedError, match="part must match its digest"):
+        parts.check("imu", KEY)
+
+
+def test_parts_without_a_digest_of_the_schema_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.parts.store._SCHEMA_DIGEST", b"unknown")
+    parts = written(tmp_path)
+    monkeypatch.undo()
+    assert parts.has("imu", KEY)

@@ -56,7 +56,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
             cost += 7.0
         return PreparedClip(
             clip=clip,
-            outcome=TakeOutcome(take_uid=uid, status="ready", computed=not warm),
+            outcome=TakeOutcome(take_uid=uid, status="ready", made=() if warm else ("imu",)),
             items={"frames": frames, "check": 200 if warm else 0},
             seconds={"frames": cost, "check": 0.5 if warm else 0.0},
             cpu_s=2 * cost,

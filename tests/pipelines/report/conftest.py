@@ -159,7 +159,7 @@ def make_version(tmp_path: Path) -> Callable[..., HandmadeVersion]:
         pq.write_table(held, folder / "quarantine.parquet")
         group = zarr.open_group(folder / "arrays.zarr", mode="w")
         windows = handmade_imu(len(rows)) if imu is None else imu
-        group.create_array("imu", data=windows, chunks=(4096, 6, 250))
+        group.create_array("imu", data=windows, chunks=(4096, 6, 250), compressors=None)
         manifest = {
             "format_version": format_version,
             "dataset": "egoexo4d",

@@ -14,6 +14,7 @@ from PIL import Image
 from pipelines.parts.store import PartStore
 from pipelines.report.examples import read_examples
 from pipelines.report.html import write_report
+from pipelines.stores.sealed import read_manifest
 from schemas.errors import NewerFormatError, StoreNotFoundError
 
 from .conftest import SECOND, HandmadeVersion, handmade_imu, segment_row
@@ -267,7 +268,16 @@ def test_examples_carry_the_stored_windows(make_version: MakeVersion) -> None:
     imu = np.arange(5, dtype=np.float32)[:, None, None] + np.zeros((5, 6, 250), np.float32)
     made = make_version(rows, imu=imu)
     folder = made.store / "versions" / made.version
-    got = list(read_examples(folder, rows=(1, 4), parts=None, frames_keys={}))
+    got = list(
+        read_examples(
+            folder,
+            table=folder / "segments.parquet",
+            imu=read_manifest(made.store, made.version).imu,
+            rows=(1, 4),
+            parts=None,
+            frames_keys={},
+        )
+    )
     assert [e.segment["segment_id"] for e in got] == [f"{i:032d}" for i in (1, 4)]
     for example, value in zip(got, (1, 4), strict=True):
         assert example.imu is not None

@@ -6,6 +6,7 @@ import numpy.typing as npt
 import pytest
 import zarr
 
+from pipelines.storage.files import file_sha256
 from pipelines.stores import arrays
 from pipelines.stores.arrays import (
     array_layout,
@@ -14,7 +15,6 @@ from pipelines.stores.arrays import (
     make_chunk,
     write_chunk,
 )
-from pipelines.stores.files import file_sha256
 from schemas.imu import IMU_CHANNELS, IMU_UNITS
 from schemas.manifest import ArraySpec
 from tests.factories import SPEC

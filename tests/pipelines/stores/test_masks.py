@@ -1,5 +1,7 @@
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from pipelines.storage.files import write_atomic
+from pipelines.storage.places import open_place
 from pipelines.stores.masks import (
     draw_units,
     list_masks,
@@ -17,6 +23,7 @@ from pipelines.stores.masks import (
 )
 from schemas.errors import StoreDamagedError, StoreNotFoundError, UsageError
 from schemas.mask import MASK_SCHEMA, MaskRecord, MaskSpec
+from schemas.store import canonical_json
 from tests.factories import publish_small_version
 
 
@@ -64,6 +71,144 @@ def test_exact_takes_the_smallest_hashes_of_each_label() -> None:
         )
         assert len(of_label) == n
         assert kept[1] & set(of_label) == set(of_label[: int(0.33 * n + 0.5)])
+
+
+UNITS = st.dictionaries(
+    st.text("abcdef0123456789", min_size=1, max_size=8),
+    st.sampled_from([None, "cooking", "music"]),
+    max_size=60,
+)
+SEEDS = st.integers(0, 2**31)
+
+
+@settings(max_examples=100, deadline=None)
+@given(units=UNITS, seed=SEEDS, exact=st.booleans(), order=st.randoms())
+def test_a_tenth_lies_in_a_quarter_in_a_half_whatever_the_order(
+    units: dict[str, str | None], seed: int, exact: bool, order: Random
+) -> None:
+    drawn = [draw_units(units, spec=spec(keep=k, seed=seed, exact=exact)) for k in (0.1, 0.25, 0.5)]
+    assert drawn[0] <= drawn[1] <= drawn[2] <= set(units)
+    shuffled = list(units.items())
+    order.shuffle(shuffled)
+    again = draw_units(dict(shuffled), spec=spec(keep=0.25, seed=seed, exact=exact))
+    assert again == drawn[1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(units=UNITS, more=UNITS, seed=SEEDS, keep=st.floats(0, 1))
+def test_a_superset_store_keeps_the_same_units(
+    units: dict[str, str | None], more: dict[str, str | None], seed: int, keep: float
+) -> None:
+    recipe = spec(keep=keep, seed=seed)
+    # Their labels may differ too: the default looks at none.
+    assert draw_units({**units, **more}, spec=recipe) & set(units) == draw_units(units, spec=recipe)
+
+
+@settings(max_examples=100, deadline=None)
+@given(units=UNITS, seed=SEEDS, percent=st.integers(0, 100))
+def test_exact_counts_hold_in_every_stratum(
+    units: dict[str, str | None], seed: int, percent: int
+) -> None:
+    kept = draw_units(units, spec=spec(keep=percent / 100, seed=seed, exact=True))
+    for label in (None, "cooking", "music"):
+        stratum = [unit for unit, other in units.items() if other == label]
+        assert abs(len(kept & set(stratum)) - percent * len(stratum) / 100) <= 0.5 + 1e-9
+        shown = [unit_hash(unit, seed=seed) for unit in stratum if unit in kept]
+        hidden = [unit_hash(unit, seed=seed) for unit in stratum if unit not in kept]
+        assert not shown or not hidden or max(shown) < min(hidden)
+
+
+@pytest.mark.parametrize("unit", ["segment", "take", "participant"])
+@pytest.mark.parametrize("exact", [False, True])
+def test_tables_nest_for_every_unit(published: tuple[Path, str], unit: str, exact: bool) -> None:
+    store, version = published
+    shown, counts = [], []
+    for percent in (10, 25, 50):
+        name = f"{unit}-{percent}-{'exact' if exact else 'hash'}"
+        record = write_mask(
+            store, version, spec=spec(name, unit=unit, exact=exact, keep=percent / 100, seed=5)
+        )
+        rows = read(store, version, name).filter(pl.col("split") == "train")
+        assert rows["keep_video"].equals(rows["keep_text"])
+        assert rows["keep_video"].sum() == record.kept_rows
+        shown.append(set(rows.filter("keep_video")["segment_id"]))
+        counts.append(record.kept_units)
+    assert shown[0] <= shown[1] <= shown[2]
+    if exact and unit == "segment":
+        # Takes 0-2 and 5-7 are train: 20 rows each, labels cooking 40, music 40, none 40.
+        assert counts == [12, 30, 60]
+    elif exact:
+        assert counts == [0, 3, 3]
+
+
+def test_same_seed_agrees_on_a_superset_version(tmp_path: Path) -> None:
+    small = publish_small_version(tmp_path, takes=3).version
+    large = publish_small_version(tmp_path, takes=8).version
+    assert small != large
+    for unit in ("segment", "take", "participant"):
+        found = []
+        for version in (small, large):
+            write_mask(tmp_path, version, spec=spec(unit, unit=unit, keep=0.5, seed=9))
+            rows = read(tmp_path, version, unit)
+            found.append(dict(zip(rows["segment_id"], rows["keep_video"], strict=True)))
+        assert found[0].items() <= found[1].items()
+        assert len(found[1]) > len(found[0])
+
+
+def test_two_writers_of_one_name_never_mix(published: tuple[Path, str]) -> None:
+    store, version = published
+    seeds = range(8)
+
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        writes = [
+            pool.submit(write_mask, store, version, spec=spec("race", seed=seed)) for seed in seeds
+        ]
+    refused = [str(write.exception()) for write in writes if write.exception() is not None]
+    assert len(refused) == len(seeds) - 1
+    assert all("mask race must keep its recipe" in sentence for sentence in refused)
+    records = [write.result() for write in writes if write.exception() is None]
+    assert read_mask_record(store, version, "race") == records[0]
+    data = (store / f"masks/{version}/race.parquet").read_bytes()
+    assert sha256(data).hexdigest() == records[0].sha256
+
+
+def test_a_name_claimed_by_a_writer_that_died_is_finished_by_its_recipe_alone(
+    tmp_path: Path,
+) -> None:
+    version = publish_small_version(tmp_path, takes=3).version
+    claimed = spec("mine", seed=4).model_dump(mode="json")
+    (tmp_path / "masks" / version).mkdir(parents=True)
+    (tmp_path / "masks" / version / "mine.claim").write_bytes(canonical_json(claimed))
+    assert list_masks(tmp_path, version) == []
+    with pytest.raises(UsageError, match=r"mask mine must keep its recipe .*\"seed\":4"):
+        write_mask(tmp_path, version, spec=spec("mine", seed=5))
+    assert write_mask(tmp_path, version, spec=spec("mine", seed=4)).spec.seed == 4
+    assert list_masks(tmp_path, version) == ["mine"]
+
+
+def test_a_claim_that_says_nothing_is_damage(tmp_path: Path) -> None:
+    version = publish_small_version(tmp_path, takes=1).version
+    (tmp_path / "masks" / version).mkdir(parents=True)
+    (tmp_path / "masks" / version / "m.claim").write_bytes(b"")
+    with pytest.raises(StoreDamagedError, match=r"mask claim must hold a recipe, delete it"):
+        write_mask(tmp_path, version, spec=spec())
+
+
+def test_masks_of_a_store_elsewhere_are_the_same(published: tuple[Path, str]) -> None:
+    store, version = published
+    remote = open_place(f"memory://{store.name}-remote")
+    for name in ("manifest.json", "segments.parquet"):
+        path = f"versions/{version}/{name}"
+        write_atomic(remote / path, (store / path).read_bytes())
+    record = write_mask(store, version, spec=spec("both", unit="take"))
+    assert write_mask(remote, version, spec=spec("both", unit="take")) == record
+    assert write_mask(remote, version, spec=spec("both", unit="take")) == record
+    assert list_masks(remote, version) == ["both"]
+    for suffix in ("parquet", "json", "claim"):
+        path = f"masks/{version}/both.{suffix}"
+        assert (remote / path).read_bytes() == (store / path).read_bytes()
+    with pytest.raises(UsageError, match="mask both must keep its recipe"):
+        write_mask(remote, version, spec=spec("both"))
 
 
 def test_table_follows_the_draw_and_only_train_rows_hide(published: tuple[Path, str]) -> None:

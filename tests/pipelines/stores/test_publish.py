@@ -168,7 +168,7 @@ def test_another_config_is_another_version_of_the_same_parts(
 
 
 def test_chunks_and_takes_need_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("arrays", "verify"):
+    for module in ("arrays", "array_files", "verify_arrays", "verify_manifest"):
         monkeypatch.setattr(f"pipelines.stores.{module}.ROWS_PER_CHUNK", 7)
     config, fakes = make_config(tmp_path), make_fakes(tmp_path)
     published = publish_fakes(tmp_path, config=config, fakes=fakes)
@@ -268,6 +268,58 @@ def test_jobs_change_no_byte(
     assert len(found[0][1]) == 3 + 5 + 4 * 9
 
 
+def with_cancelled_frames(fake: FakeTake, *, parts: PartStore, until: int) -> FakeTake:
+    """Return the take with another frames part: up to a frame, each is the last one's opposite."""
+    rows = np.stack(fake.frames["embedding"].to_numpy())
+    rows[:until] = np.where(np.arange(until)[:, None] % 2 == 0, 1, -1) * rows[0]
+    at = fake.frames.schema.get_field_index("embedding")
+    field = fake.frames.schema.field(at)
+    values = pa.FixedSizeListArray.from_arrays(rows.reshape(-1), rows.shape[1])
+    table = fake.frames.set_column(at, field, values)
+    key = sha256_hex(b"cancelled" + fake.prepared.take.take_uid.encode())
+    parts.write("frames", key, schema=table.schema, batches=table.to_batches(max_chunksize=16))
+    return replace(fake, prepared=replace(fake.prepared, frames_key=key), frames=table)
+
+
+@pytest.mark.parametrize("run_tasks", [run_here, backwards, on_threads])
+@pytest.mark.parametrize("required", [True, False])
+def test_segments_whose_frames_cancel_out_have_no_video(
+    tmp_path: Path, run_tasks: TaskMap, required: bool
+) -> None:
+    require = ["imu", "video", "text"] if required else ["imu", "text"]
+    base = {"length_ms": 1000, "step_ms": 100, "stride_ms": 1000}
+    config = make_config(tmp_path, segments={**base, "require": require})
+    parts = PartStore(config.parts_root)
+    whole = make_fakes(tmp_path)
+    fakes = [whole[0], with_cancelled_frames(whole[1], parts=parts, until=20), whole[2]]
+    sound = publish_fakes(tmp_path, config=config, fakes=whole)
+    published = publish_fakes(tmp_path, config=config, fakes=fakes, run_tasks=run_tasks, job_rows=1)
+    before, after = (
+        pq.read_table(tmp_path / f"versions/{p.version}/segments.parquet").to_pylist()
+        for p in (sound, published)
+    )
+    # Ten frames, from one of a multiple of 100 ms on: an even number of opposites.
+    cancelled = {
+        row["segment_id"]
+        for row in before
+        if row["take_uid"] == "take-1" and row["end_ns"] <= 2_000_000_000
+    }
+    assert 0 < len(cancelled) < 12
+    if required:
+        assert published.counts.dropped == {"embedding_zero": len(cancelled)}
+        assert {row["segment_id"] for row in after} == {
+            row["segment_id"] for row in before
+        } - cancelled
+    else:
+        assert published.counts.dropped == {}
+        assert {row["segment_id"] for row in after if not row["has_video"]} == cancelled
+    assert verify_version(tmp_path, published.version) == []
+    again = publish_fakes(tmp_path, config=config, fakes=fakes)
+    assert (again.version, again.reused) == (published.version, True)
+    assert sorted(list_versions(tmp_path)) == sorted([sound.version, published.version])
+    assert not [p for p in (tmp_path / "versions").iterdir() if p.name.startswith(".")]
+
+
 def test_windows_resampled_by_themselves_reach_their_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,7 +365,8 @@ def test_work_of_every_stage_is_told(tmp_path: Path) -> None:
     chunks = [e.size for e in published.manifest.objects if "/c/" in e.path]
     assert work["seal"].bytes_out == sum(chunks)
     assert work["arrays"].bytes_out == sum(chunks)
-    parts = sum(p.stat().st_size for p in (tmp_path / "parts").rglob("*.arrow"))
+    kinds = ("imu", "frames", "text")
+    parts = sum(p.stat().st_size for k in kinds for p in (tmp_path / "parts" / k).rglob("*.arrow"))
     imu = sum(p.stat().st_size for p in (tmp_path / "parts/imu").rglob("*.arrow"))
     assert (work["assemble"].bytes_in, work["arrays"].bytes_in) == (imu, parts)
     assert min(done.seconds for done in work.values()) > 0
@@ -380,7 +433,8 @@ def test_run_record_is_beside_the_identity_with_its_own_digest(tmp_path: Path) -
     raw = json.loads((tmp_path / f"versions/{published.version}/run.json").read_bytes())
     digest = raw.pop("sha256")
     assert digest == sha256_hex(canonical_json(raw))
-    assert set(raw) == set(RunRecord.model_fields) - {"sha256", "profile"}
+    # What nobody told stays out.
+    assert set(raw) == set(RunRecord.model_fields) - {"sha256", "profile", "dirty", "host", "etags"}
 
 
 def test_tag_and_masks_come_after_the_version(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,11 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
     path.write_bytes("1\n00:00:01,000 --> 00:00:02,000\nC cuts a jalapeño".encode("latin-1"))
     with pytest.raises(SchemaError, match=r"a\.srt: must be UTF-8"):
         read_captions(path)
+
+
+@pytest.mark.parametrize("parse", [parse_srt, parse_webvtt])
+def test_hours_beyond_any_clip_are_problems(parse: Callable[[str], Captions]) -> None:
+    hours = "9" * 30
+    captions = parse(f"WEBVTT\n\n{hours}:00:01.000 --> {hours}:00:02.000\nopens\n")
+    assert captions.cues == ()
+    assert {problem.kind for problem in captions.problems} == {"timing"}

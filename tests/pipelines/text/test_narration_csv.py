@@ -88,3 +88,10 @@ def test_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"t_s,text\n1,C s\xe4ubert\n")
     with pytest.raises(SchemaError, match="must be UTF-8, got invalid continuation byte"):
         read_narration_csv(path)
+
+
+@pytest.mark.parametrize("seconds", ["1e10", "-1e300", "nan", "inf"])
+def test_times_beyond_any_clip_are_problems(seconds: str) -> None:
+    captions = parse_narration_csv(f"t_s,text\n{seconds},opens\n1,shuts\n")
+    assert [cue.text for cue in captions.cues] == ["shuts"]
+    assert [problem.kind for problem in captions.problems] == ["timing"]

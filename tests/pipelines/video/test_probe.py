@@ -67,3 +67,14 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         container.mux(stream.encode(sound))
     with pytest.raises(TakeError, match="must hold a video stream"):
         probe_video(tmp_path / "a.wav")
+
+
+def test_boxes_nested_deeper_than_calls_are_refused(tmp_path: Path) -> None:
+    data = b""
+    for _ in range(2000):
+        data = (8 + len(data)).to_bytes(4, "big") + b"moov" + data
+    path = tmp_path / "deep.mp4"
+    path.write_bytes((16).to_bytes(4, "big") + b"ftypisomisom" + data)
+    with pytest.raises(TakeError, match="must not nest boxes so deep") as caught:
+        probe_video(path)
+    assert caught.value.code == "video_unreadable"

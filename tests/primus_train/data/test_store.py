@@ -1,9 +1,12 @@
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -109,9 +112,9 @@ def test_what_is_not_there_is_said_with_what_is(
         open_store(ref.format(toy_store), mask=mask)
 
 
-def test_other_schemes_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"folder or a file:// URI, got 's3://bucket/x'"):
-        open_store("s3://bucket/x@latest")
+def test_unknown_schemes_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"folder or a URI .* got 'floppy://bucket/x'"):
+        open_store("floppy://bucket/x@latest")
 
 
 def test_newer_format_is_refused_before_anything_else(
@@ -190,6 +193,81 @@ def test_arrays_of_another_length_are_damage(
         StoreDamagedError, match="array text must have 3 rows, one a segment, got 2"
     ):
         open_store(str(tmp_path))
+
+
+def rewrite_mask(root: Path, version: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Alter the table of mask ``m`` and make its record agree."""
+    path = root / "masks" / version / "m.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    record = json.loads(path.with_suffix(".json").read_text())
+    record["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_suffix(".json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(lambda t: t.slice(1), r"1 of 4 are missing among its 3", id="missing"),
+        pytest.param(
+            lambda t: pa.concat_tables([t, t.slice(0, 1)]),
+            "0 of 4 are missing among its 5",
+            id="twice",
+        ),
+        pytest.param(
+            lambda t: t.set_column(0, "segment_id", pa.array(["x"] * 4)), "4 of 4 are", id="others"
+        ),
+        pytest.param(
+            lambda t: t.set_column(1, "keep_imu", pa.array([True, True, False, True])),
+            "must keep the IMU of every segment",
+            id="no_imu",
+        ),
+        pytest.param(lambda t: t.drop_columns(["keep_text"]), "must have the columns", id="column"),
+        pytest.param(
+            lambda t: t.set_column(2, "keep_video", pa.array([True, None, True, True])),
+            "must have the columns",
+            id="null",
+        ),
+    ],
+)
+def test_a_mask_of_other_rows_is_damage(
+    tmp_path: Path,
+    store_writer: Callable[..., str],
+    mask_writer: Callable[..., None],
+    change: Callable[[pa.Table], pa.Table],
+    message: str,
+) -> None:
+    version = store_writer(tmp_path, takes=("train-0",), per_take=4)
+    mask_writer(tmp_path, version, name="m", hidden=lambda i: i == 0)
+    rewrite_mask(tmp_path, version, lambda table: table)
+    assert open_store(str(tmp_path), mask="m").valid[:, 1].tolist() == [False, True, True, True]
+    rewrite_mask(tmp_path, version, change)
+    with pytest.raises(StoreDamagedError, match=message):
+        open_store(str(tmp_path), mask="m")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("version", "0" * 16, "must be of mask m of version"),
+        ("spec", {"name": "n", "keep": 0.5}, "must be of mask m of version .*, got n of"),
+        ("sha256", "../../x", "must hold a SHA-256"),
+        ("rows", "many", "must follow its schema"),
+    ],
+)
+def test_a_mask_record_of_another_is_damage(
+    tmp_path: Path,
+    store_writer: Callable[..., str],
+    mask_writer: Callable[..., None],
+    field: str,
+    value: object,
+    message: str,
+) -> None:
+    version = store_writer(tmp_path, takes=("train-0",), per_take=2)
+    mask_writer(tmp_path, version, name="m", hidden=lambda i: i == 0)
+    path = tmp_path / "masks" / version / "m.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(StoreDamagedError, match=message):
+        open_store(str(tmp_path), mask="m")
 
 
 def test_a_mask_that_was_edited_is_damage(

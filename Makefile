@@ -47,7 +47,7 @@ test-long: lint
 $(TRAIN)/.ready: pyproject.toml constraints.txt
 	@echo "setting up $(TRAIN) (the trainer alone, once)"
 	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
-	@$(TRAIN)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch==2.13.0 -e ".[train]" pytest
+	@$(TRAIN)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch==2.13.0 -e ".[train,s3]" pytest "moto[server]"
 	@touch $@
 
 train-env: $(TRAIN)/.ready

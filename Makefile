@@ -19,8 +19,8 @@ help:
 	@echo "make fuzz       ten minutes of broken input for each binary parser"
 	@echo "make audit      known faults of the installed packages; needs the internet"
 
-# The stamp depends on what decides the environment, so an edit to either file re-installs.
-$(VENV)/.ready: pyproject.toml constraints.txt
+# The stamp depends on what decides the environment, so an edit to any of these files re-installs.
+$(VENV)/.ready: pyproject.toml constraints.txt Makefile
 	@echo "setting up $(VENV) (a few minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) install --quiet -c constraints.txt torch==2.13.0
@@ -44,7 +44,7 @@ test-long: lint
 	$(BIN)/python -m pytest -m "not network"
 
 # The trainer's users have neither prefect nor a video decoder: its tests run once more in an environment like theirs.
-$(TRAIN)/.ready: pyproject.toml constraints.txt
+$(TRAIN)/.ready: pyproject.toml constraints.txt Makefile
 	@echo "setting up $(TRAIN) (the trainer alone, once)"
 	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
 	@$(TRAIN)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch==2.13.0 -e ".[train,s3]" pytest "moto[server]"

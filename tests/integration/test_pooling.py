@@ -69,11 +69,19 @@ def head_by_hand(
     return vector
 
 
+def part_times(store: Path) -> dict[Path, int]:
+    return {
+        path: path.stat().st_mtime_ns
+        for kind in ("imu", "frames", "text")
+        for path in (store / "parts" / kind).rglob("*.arrow")
+    }
+
+
 def test_another_pooling_touches_no_frame(
     mean: RunSummary, small_dataset: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Path(mean.store)
-    parts = {p: p.stat().st_mtime_ns for p in (store / "parts").rglob("*.arrow")}
+    parts = part_times(store)
     monkeypatch.setattr("pipelines.video.decode.VideoReader.read", refuse)
     monkeypatch.setattr(Clip4ClipEncoder, "encode_frames", refuse)
     monkeypatch.setattr(Clip4ClipEncoder, "encode_texts", refuse)
@@ -87,7 +95,7 @@ def test_another_pooling_touches_no_frame(
     run = prepare(config)
     assert (run.computed_takes, run.reused_takes, run.stored) == (0, 2, mean.stored)
     assert run.version != mean.version
-    assert {p: p.stat().st_mtime_ns for p in (store / "parts").rglob("*.arrow")} == parts
+    assert part_times(store) == parts
     assert verify_version(store, run.version) == []
 
     spec, before = (read_manifest(store, r.version).encoder for r in (run, mean))

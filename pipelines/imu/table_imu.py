@@ -63,6 +63,11 @@ def read_table_ends(path: Path) -> tuple[int, int]:
                 ]
                 for i in dict.fromkeys(groups[:1] + groups[-1:]):
                     stamps = _stamps(file.read_row_group(i, columns=["t_ns"])["t_ns"], path=path)
+                    if not len(stamps):
+                        raise TakeError(
+                            "imu_file_malformed",
+                            f"row group {i} must hold the rows it claims, got none [{path.name}]",
+                        )
                     first = int(stamps[0]) if first is None else first
                     last = int(stamps[-1])
         else:

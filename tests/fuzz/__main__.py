@@ -24,6 +24,7 @@ from typing import Any
 
 from tests.fuzz.spoil import spoil
 from tests.fuzz.target import SLOWEST_S, Target, check_input
+from tests.memory_peak import peak_mib
 
 MOST_MIB = 1024
 _LAST = "last-input"
@@ -200,10 +201,10 @@ def _by_chance(
                 raise TimeoutError(f"an input took {took_s:.1f} s")
             runs, now = runs + 1, time.monotonic()
     faulthandler.cancel_dump_traceback_later()
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    if peak_mib > MOST_MIB:
-        raise MemoryError(f"took {peak_mib} MiB")
-    print(json.dumps({"runs": runs, "peak_mib": peak_mib, "slowest_s": round(slowest_s, 2),
+    peak = int(peak_mib())
+    if peak > MOST_MIB:
+        raise MemoryError(f"took {peak} MiB")
+    print(json.dumps({"runs": runs, "peak_mib": peak, "slowest_s": round(slowest_s, 2),
                       "outcomes": dict(sorted(outcomes.items()))}))  # fmt: skip
     return 0
 

@@ -27,6 +27,7 @@ import numpy as np
 from pipelines.video.decode import open_video
 from pipelines.video.probe import probe_video
 from schemas.errors import TakeError
+from tests.memory_peak import peak_mib
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[1]),) * 2)
 codes = []
@@ -39,8 +40,7 @@ for name in map(Path, sys.argv[2:]):
         codes.append("")
     except TakeError as error:
         codes.append(error.code)
-mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"codes": codes, "mib": mib}))
+print(json.dumps({"codes": codes, "mib": peak_mib()}))
 """
 
 

@@ -195,7 +195,12 @@ class Rebuilder:
         scratch.mkdir()
         with SegmentWriter(self._folder / SEGMENTS) as table:
             return self._jobs.assemble(
-                self._blueprint.takes(), scratch=scratch, tally=VersionTally(), table=table
+                self._blueprint.takes(),
+                scratch=scratch,
+                tally=VersionTally(),
+                table=table,
+                # Whether publishing had to look, nobody wrote down.
+                pooled=True,
             )
 
     @cached_property

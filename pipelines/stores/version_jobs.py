@@ -84,6 +84,7 @@ class VersionJobs:
         scratch: Place,
         tally: VersionTally,
         table: SegmentWriter,
+        pooled: bool = False,
     ) -> list[PlacedTake]:
         """Have every take decide on its rows; write them to ``table`` and count them.
 
@@ -92,6 +93,8 @@ class VersionJobs:
             scratch: folder of the files that jobs leave for each other.
             tally: counts of the version.
             table: of the version.
+            pooled: whether rows are decided with a look at the pooled embeddings: the same rows
+                wherever every embedding has a direction.
 
         Returns:
             The takes with rows, in row order.
@@ -111,7 +114,7 @@ class VersionJobs:
                     "takes": plain,
                     "narrations": str(narrations),
                     "rows": str(scratch / f"{number:06d}.rows.arrow"),
-                    "pooled": False,
+                    "pooled": pooled,
                     **self._run,
                 }
             )

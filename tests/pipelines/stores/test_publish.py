@@ -21,6 +21,7 @@ from pipelines.stores.publish import publish_version
 from pipelines.stores.quality_summary import summarise_quality
 from pipelines.stores.raw_windows import RawImu
 from pipelines.stores.refs import list_versions, read_ref
+from pipelines.stores.repair import repair_version
 from pipelines.stores.sealed import read_manifest, read_run_record
 from pipelines.stores.task_map import Job, TaskMap, run_here
 from pipelines.stores.verify import verify_version
@@ -318,6 +319,12 @@ def test_segments_whose_frames_cancel_out_have_no_video(
     assert (again.version, again.reused) == (published.version, True)
     assert sorted(list_versions(tmp_path)) == sorted([sound.version, published.version])
     assert not [p for p in (tmp_path / "versions").iterdir() if p.name.startswith(".")]
+    # Repair decides on the rows as publishing did, with a look at the embeddings.
+    table = tmp_path / f"versions/{published.version}/segments.parquet"
+    written = table.read_bytes()
+    table.write_bytes(written[:-1])
+    repair_version(tmp_path, published.version, parts_root=config.parts_root)
+    assert table.read_bytes() == written
 
 
 def test_windows_resampled_by_themselves_reach_their_rows(

@@ -32,6 +32,9 @@ _LENS: Final = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolatio
 _CENTRE_PX: Final = (500.0, 500.0)
 # With several threads x264's bytes came out otherwise on a busy machine.
 _X264_THREADS: Final = 1
+# The vector code of its macroblock tree reads past the end of a row: with B-frames, what lay in
+# that memory before decided bytes.
+_X264_PARAMS: Final = "cpu-independent=1"
 
 
 def write_moving_video(path: Path, *, frames: int, size_px: int, b_frames: int) -> Path:
@@ -54,6 +57,7 @@ def write_moving_video(path: Path, *, frames: int, size_px: int, b_frames: int) 
             "crf": "23",
             "g": str(GOP_FRAMES),
             "bf": str(b_frames),
+            "x264-params": _X264_PARAMS,
         }
         # Scaled as optics would: the world's own pixels have edges that no camera sees.
         lens = VideoReformatter()

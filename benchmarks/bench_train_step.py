@@ -24,10 +24,11 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from primus_train.augment import make_view
 from primus_train.bank import Bank
 from primus_train.config import FitConfig, ViewConfig
+from primus_train.data.facts import unknown_facts
 from primus_train.data.triplets import Batch
-from primus_train.objectives.primus import Losses, PrimusObjective
+from primus_train.objectives.base import Losses, Objective
+from primus_train.objectives.registry import make_objective
 from primus_train.precision import product_precision
-from primus_train.representation import make_objective
 from primus_train.runs import pick_device
 from primus_train.seeds import make_generator
 from primus_train.step import make_optimizer, make_step
@@ -81,9 +82,7 @@ def make_view_by_sample(x: Tensor, *, config: ViewConfig, generator: torch.Gener
 class Trainee:
     """An objective, its optimiser and a full bank; every step repeats from the same draws."""
 
-    def __init__(
-        self, objective: PrimusObjective, *, config: FitConfig, device: torch.device
-    ) -> None:
+    def __init__(self, objective: Objective, *, config: FitConfig, device: torch.device) -> None:
         self.objective = objective.train().to(device)
         self.config = config
         self.device = device
@@ -103,7 +102,7 @@ class Trainee:
         view = make_view_by_sample(batch.imu, config=self.config.view, generator=generator)
         plain = self.objective.encoder(batch.imu)
         augmented = self.objective.encoder(view)
-        return self._descend(self.objective.losses(plain, batch=batch, view=augmented.unimodal))
+        return self._descend(self.objective.losses(plain, batch=batch, view=augmented))
 
     def encoder_step(self, batch: Batch) -> float:
         """Run the encoder forward and backward on twice the batch."""
@@ -129,6 +128,7 @@ def make_batch(count: int, *, purpose: str, device: torch.device) -> Batch:
         video=torch.randn(count, WIDTH, generator=generator).to(device),
         text=torch.randn(count, WIDTH, generator=generator).to(device),
         valid=torch.ones(count, 3, dtype=torch.bool, device=device),
+        facts=unknown_facts(count, device=device),
     )
 
 

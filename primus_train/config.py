@@ -15,7 +15,9 @@ __all__ = [
     "DataConfig",
     "EncoderConfig",
     "FitConfig",
+    "ModalityName",
     "ObjectiveConfig",
+    "ObjectiveKind",
     "OptimConfig",
     "TermName",
     "TransformName",
@@ -26,18 +28,34 @@ __all__ = [
 
 TermName = Literal["ss", "mm", "nn"]
 TransformName = Literal[
-    "scaling", "time_reversal", "jitter", "segment_permutation", "rotation", "inversion"
+    "scaling",
+    "time_reversal",
+    "jitter",
+    "segment_permutation",
+    "rotation",
+    "inversion",
+    "channel_permutation",
+    "time_warp",
 ]
 
-OBJECTIVES: Final[dict[str, tuple[TermName, ...]]] = {
-    "primus": ("ss", "mm", "nn"),
-    "simclr": ("ss",),
-    "imu2clip": ("mm",),
+ObjectiveKind = Literal["contrastive", "multitask", "supervised"]
+ModalityName = Literal["video", "text"]
+
+_TERMS: Final[tuple[TermName, ...]] = ("ss", "mm", "nn")
+OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
+    "primus": {"terms": _TERMS},
+    "simclr": {"terms": ("ss",)},
+    "imu2clip": {"terms": ("mm",)},
+    "imu2clip-video": {"terms": ("mm",), "modalities": ("video",)},
+    "imu2clip-text": {"terms": ("mm",), "modalities": ("text",)},
+    "multitask": {"kind": "multitask"},
+    "supervised": {"kind": "supervised"},
 }
-"""Named objectives; any other subset is written with plus signs, such as ``ss+mm``."""
+"""Named objectives by the fields they set; any other subset of PRIMUS's terms is written with plus
+signs, such as ``ss+mm``."""
 
 
-TRAINER_VERSION: Final = 2
+TRAINER_VERSION: Final = 3
 """Raised when the same config gives other bits: runs of different numbers are never mixed."""
 
 
@@ -66,16 +84,26 @@ class ViewConfig(_Closed):
     reversal_probability: float = Field(default=1.0, ge=0, le=1)
     jitter_sigma: float = Field(default=0.1, ge=0, description="m/s2 and rad/s")
     pieces: int = Field(default=4, ge=1, description="of a segment permutation")
+    warp_knots: int = Field(default=4, ge=1, description="of the speed curve of a time warp")
+    warp_sigma: float = Field(
+        default=0.2, ge=0, lt=1, description="standard deviation of a time warp's speed about 1"
+    )
 
 
 class ObjectiveConfig(_Closed):
-    """L = alpha SS + beta MM + gamma NN (Das et al. 2025, eq. 5)."""
+    """L = alpha SS + beta MM + gamma NN (Das et al. 2025, eq. 5), or another kind of loss."""
 
+    kind: ObjectiveKind = Field(
+        default="contrastive",
+        description="contrastive: PRIMUS and its subsets; multitask: which of eight "
+        "transformations a window went through; supervised: its label. The other fields are the "
+        "first's alone",
+    )
     terms: tuple[TermName, ...] = Field(default=("ss", "mm", "nn"), min_length=1)
     alpha: float = Field(default=1.0, gt=0, description="weight of SS")
     beta: float = Field(default=1.0, gt=0, description="weight of MM")
     gamma: float = Field(default=1.0, gt=0, description="weight of NN")
-    modalities: tuple[Literal["video", "text"], ...] = Field(
+    modalities: tuple[ModalityName, ...] = Field(
         default=("video", "text"), min_length=1, description="targets of MM and NN"
     )
     direction: Literal["one_way", "symmetric"] = Field(
@@ -109,7 +137,13 @@ class ObjectiveConfig(_Closed):
     @property
     def representation(self) -> Literal["multimodal", "backbone"]:
         """What the objective's encoder is used by downstream unless asked otherwise."""
-        return "multimodal" if "mm" in self.terms else "backbone"
+        aligned = self.kind == "contrastive" and "mm" in self.terms
+        return "multimodal" if aligned else "backbone"
+
+    @property
+    def name(self) -> str:
+        """What the objective is called in results: its terms, or its kind."""
+        return "+".join(self.terms) if self.kind == "contrastive" else self.kind
 
 
 class DataConfig(_Closed):
@@ -179,23 +213,22 @@ class FitConfig(_Closed):
         return sha256_hex(canonical_json(identity))
 
 
-def parse_objective(name: str) -> tuple[TermName, ...]:
-    """Return the terms of a named objective or of a sum such as ``ss+nn``.
+def parse_objective(name: str) -> dict[str, Any]:
+    """Return the fields that a named objective sets, or a sum such as ``ss+nn``.
 
     Raises:
         UsageError: if the name is neither.
     """
     if name in OBJECTIVES:
         return OBJECTIVES[name]
-    allowed = OBJECTIVES["primus"]
     asked = name.split("+")
-    terms = tuple(term for term in allowed if term in asked)
+    terms = tuple(term for term in _TERMS if term in asked)
     if len(terms) != len(asked):
         raise UsageError(
             f"objective must be {', '.join(OBJECTIVES)} or a sum of different terms "
-            f"{'+'.join(allowed)}, got {name!r}"
+            f"{'+'.join(_TERMS)}, got {name!r}"
         )
-    return terms
+    return {"terms": terms}
 
 
 def _merge(base: dict[str, Any], path: Sequence[str], value: object) -> None:

@@ -15,6 +15,7 @@ from primus_train.data.control import permuted_video
 from primus_train.data.store import StoreData
 from primus_train.data.triplets import Triplets, epoch_order
 from primus_train.metrics import MetricsLog
+from primus_train.objectives.base import Objective
 from primus_train.seeds import derive_seed
 from primus_train.trainer import Trainer
 from primus_train.validation import is_better, score, validate
@@ -91,16 +92,16 @@ def pretrain(
             f"data.batch_size must be at most the {len(train_rows)} rows of split train, got "
             f"{batch_size} [version={store.version}]"
         )
-    _refuse_missing_targets(store, train_rows, config=config)
     steps = steps_per_epoch * config.epochs
-    trainer = Trainer(store, config=config, device=device)
-    if resume and (out / LAST).is_file():
-        trainer.load(read_checkpoint(out / LAST))
     video_of = None
     if config.data.permute_video != "none":
         seed = derive_seed(config.seed, "permute_video")
         video_of = permuted_video(store, train_rows, across=config.data.permute_video, seed=seed)
     triplets = Triplets(store, video_of=video_of, device=device, place=config.data.place)
+    trainer = Trainer(store, config=config, device=device, classes=triplets.classes)
+    _refuse_missing_targets(store, train_rows, objective=trainer.objective)
+    if resume and (out / LAST).is_file():
+        trainer.load(read_checkpoint(out / LAST))
 
     def state() -> FitState:
         return FitState(
@@ -146,17 +147,14 @@ def pretrain(
 
 
 def _refuse_missing_targets(
-    store: StoreData, rows: npt.NDArray[np.int64], *, config: FitConfig
+    store: StoreData, rows: npt.NDArray[np.int64], *, objective: Objective
 ) -> None:
-    objective = config.objective
-    learns_from = set(objective.modalities) if "mm" in objective.terms else set()
-    if "nn" in objective.terms and objective.finds_by == "video":
-        learns_from.add("video")
-    has = store.valid[rows].any(dim=0).tolist()
-    missing = [name for i, name in enumerate(MODALITIES) if name in learns_from and not has[i]]
+    has = dict(zip(MODALITIES, store.valid[rows].any(dim=0).tolist(), strict=True))
+    has["label"] = any(label is not None for label in store.column("label")[rows])
+    wanted = (*objective.learns_from, *(("label",) if objective.reads_labels else ()))
+    missing = [name for name in wanted if not has[name]]
     if missing:
         raise UsageError(
-            f"objective {'+'.join(objective.terms)} learns from {' and '.join(missing)}, but no "
-            f"row of split train has it; choose terms or objective.modalities without it "
-            f"[version={store.version}]"
+            f"objective learns from {' and '.join(missing)}, but no row of split train has it; "
+            f"choose another, or terms or objective.modalities without it [version={store.version}]"
         )

@@ -135,10 +135,10 @@ def report_retrieval(
             return {**earlier, "reused": True}
     pretrained = read_pretrained(checkpoint)
     objective = pretrained.objective.to(device or torch.device("cpu"))
-    if "mm" not in objective.config.terms:
+    if not objective.aligned_with:
         raise UsageError(
             "retrieval needs a run pretrained with the term mm, got "
-            f"{'+'.join(objective.config.terms)} [checkpoint={checkpoint}]"
+            f"{pretrained.config.objective.name} [checkpoint={checkpoint}]"
         )
     data = open_store(found.pinned, on_fetch=on_fetch)
     if on_open is not None:
@@ -162,11 +162,11 @@ def report_retrieval(
     if not scores:
         raise UsageError(
             f"splits {','.join(splits)} must hold segments with IMU and "
-            f"{' or '.join(objective.config.modalities)}, got none [version={found.version}]"
+            f"{' or '.join(objective.aligned_with)}, got none [version={found.version}]"
         )
     report = {
         "key": key,
-        "objective": "+".join(objective.config.terms),
+        "objective": pretrained.config.objective.name,
         "permute_video": pretrained.config.data.permute_video,
         "checkpoint_sha256": pretrained.sha256,
         "version": found.version,

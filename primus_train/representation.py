@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from primus_train.checkpoint import read_checkpoint
 from primus_train.config import FitConfig
 from primus_train.data.store import StoreData
-from primus_train.encoders.stacked_rnn import Embeddings
+from primus_train.encoders.stacked_rnn import WIDTH, Embeddings
 from primus_train.files import file_sha256
-from primus_train.objectives.primus import PrimusObjective
+from primus_train.objectives.base import Objective
+from primus_train.objectives.registry import make_objective
 from primus_train.precision import product_precision
-from primus_train.seeds import seeded_init
 from schemas.errors import UsageError
 
-__all__ = ["Pretrained", "embed_rows", "imu_spec", "make_objective", "read_pretrained"]
+__all__ = ["Pretrained", "embed_rows", "imu_spec", "read_pretrained"]
 
 BLOCK = 256
 """Windows encoded at a time."""
@@ -30,7 +29,7 @@ BLOCK = 256
 class Pretrained:
     """A trained (or, on request, untrained) objective read from a checkpoint, in eval mode."""
 
-    objective: PrimusObjective
+    objective: Objective
     config: FitConfig
     meta: dict[str, Any]
     sha256: str
@@ -63,16 +62,6 @@ def imu_spec(store: StoreData) -> dict[str, Any]:
     return spec
 
 
-def make_objective(
-    config: FitConfig, *, channels: int, video_width: int, text_width: int
-) -> PrimusObjective:
-    """Return an objective whose first weights depend on ``config.seed`` alone."""
-    with seeded_init(config.seed):
-        return PrimusObjective(
-            config, channels=channels, video_width=video_width, text_width=text_width
-        )
-
-
 def read_pretrained(path: Path, *, untrained: bool = False) -> Pretrained:
     """Return the encoder of a checkpoint; ``untrained`` gives it its first weights back.
 
@@ -88,6 +77,7 @@ def read_pretrained(path: Path, *, untrained: bool = False) -> Pretrained:
         channels=len(checkpoint.meta["imu"]["channels"]),
         video_width=widths["video"],
         text_width=widths["text"],
+        classes=checkpoint.meta.get("classes", ()),
     )
     objective.bank = None  # of use in training only, and left out of the best checkpoint
     if not untrained:
@@ -104,7 +94,7 @@ def read_pretrained(path: Path, *, untrained: bool = False) -> Pretrained:
 
 @torch.no_grad()
 def embed_rows(
-    objective: PrimusObjective,
+    objective: Objective,
     store: StoreData,
     rows: npt.NDArray[np.int64],
     *,
@@ -127,11 +117,7 @@ def embed_rows(
         if on_rows is not None:
             on_rows(start + len(windows))
 
-    def joined(parts: list[Tensor]) -> Tensor:
-        return torch.cat(parts) if parts else torch.empty(0, 512, device=device)
-
-    return Embeddings(
-        backbone=joined([e.backbone for e in done]),
-        unimodal=joined([e.unimodal for e in done]),
-        multimodal=joined([e.multimodal for e in done]),
-    )
+    if not done:
+        nothing = torch.empty(0, WIDTH, device=device)
+        return Embeddings(backbone=nothing, unimodal=nothing, multimodal=nothing)
+    return Embeddings.cat(done)

@@ -144,7 +144,7 @@ def fit(
             "mask_sha256": found.mask_sha256,
             "mask_spec": spec,
         },
-        "objective": "+".join(config.objective.terms),
+        "objective": config.objective.name,
         "representation": config.objective.representation,
         "permute_video": config.data.permute_video,
         "seed": config.seed,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from primus_train.config import FitConfig
 from primus_train.data.triplets import Batch
-from primus_train.objectives.primus import Losses, PrimusObjective
+from primus_train.objectives.base import Losses, Objective
 from primus_train.precision import check_precision, encoder_precision
 from schemas.errors import UsageError
 
@@ -30,7 +30,7 @@ Outcome = dict[str, Tensor]
 
 
 def make_optimizer(
-    objective: PrimusObjective, *, config: FitConfig, device: torch.device
+    objective: Objective, *, config: FitConfig, device: torch.device
 ) -> torch.optim.Adam:
     """Return Adam as one fused pass over the weights; under graphs its step count stays on CUDA."""
     return torch.optim.Adam(
@@ -54,7 +54,7 @@ class Step:
 
     def __init__(
         self,
-        objective: PrimusObjective,
+        objective: Objective,
         optimizer: torch.optim.Optimizer,
         *,
         config: FitConfig,
@@ -74,8 +74,8 @@ class Step:
     def __call__(self, batch: Batch, *, view: Tensor | None) -> Outcome:
         """Take one step."""
         with encoder_precision(self._precision, device=self._device):
-            plain, keys = self._objective.embed(batch.imu, view=view)
-        losses = self._losses(plain, batch=batch, view=keys)
+            plain, viewed = self._objective.embed(batch.imu, view=view)
+        losses = self._losses(plain, batch=batch, view=viewed)
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.total)
         self._optimizer.step()
@@ -181,7 +181,7 @@ def _check_compile(compiled: str, *, device: torch.device) -> None:
 
 
 def make_step(
-    objective: PrimusObjective,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
     *,
     config: FitConfig,

@@ -1,6 +1,7 @@
 """Everything a training step changes, and how it goes to a checkpoint and comes back."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from primus_train.augment import make_view
 from primus_train.checkpoint import Checkpoint, write_checkpoint
 from primus_train.config import FitConfig
 from primus_train.data.store import StoreData
 from primus_train.data.triplets import Triplets
+from primus_train.losses.temperature import Temperature
+from primus_train.objectives.registry import make_objective
 from primus_train.precision import product_precision
-from primus_train.representation import imu_spec, make_objective
+from primus_train.representation import imu_spec
 from primus_train.seeds import derive_seed
 from primus_train.step import make_optimizer, make_step
 from schemas.errors import PrimusError, UsageError
@@ -41,6 +43,7 @@ class Trainer:
         store: whose rows are trained on.
         config: the run's config.
         device: where to compute.
+        classes: the version's labels in order.
 
     Attributes:
         run: the run's key.
@@ -49,18 +52,27 @@ class Trainer:
         best: ``{"metric", "value", "epoch"}`` of the best weights so far.
     """
 
-    def __init__(self, store: StoreData, *, config: FitConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        store: StoreData,
+        *,
+        config: FitConfig,
+        device: torch.device,
+        classes: Sequence[str] = (),
+    ) -> None:
         self.config = config
         self.device = device
         self.widths = {"video": int(store.video.shape[1]), "text": int(store.text.shape[1])}
         self.version, self.mask = store.version, store.mask
         self.run = config.key(version=store.version, mask_sha256=_digest(store.mask))
         self.imu = imu_spec(store)
+        self.classes = tuple(classes)
         self.objective = make_objective(
             config,
             channels=int(store.imu.shape[1]),
             video_width=self.widths["video"],
             text_width=self.widths["text"],
+            classes=self.classes,
         ).to(device)
         self.optimizer = make_optimizer(self.objective, config=config, device=device)
         self.step = 0
@@ -79,6 +91,7 @@ class Trainer:
             "config": self.config.model_dump(mode="json"),
             "imu": self.imu,
             "widths": self.widths,
+            "classes": list(self.classes),
             "run": self.run,
             "version": self.version,
             "mask": None if self.mask is None else self.mask.spec.name,
@@ -140,11 +153,9 @@ class Trainer:
     def train_step(self, triplets: Triplets, rows: npt.NDArray[np.int64]) -> None:
         """Take one optimiser step on ``rows`` (B,); its losses are read later."""
         batch = triplets.batch(rows)
-        view = None
-        if self.objective.needs_view:
-            # Seeded by the step: a resumed run draws what it would have drawn.
-            self._draws.manual_seed(derive_seed(self.config.seed, "view", self.step))
-            view = make_view(batch.imu, config=self.config.view, generator=self._draws)
+        # Seeded by the step: a resumed run draws what it would have drawn.
+        self._draws.manual_seed(derive_seed(self.config.seed, "view", self.step))
+        view = self.objective.make_view(batch.imu, generator=self._draws)
         with product_precision(self.config.optim.precision, device=self.device):
             self._outcome = self._take(batch, view=view)
         self._unread.append(self._outcome["loss"])
@@ -187,15 +198,16 @@ class Trainer:
                 )
 
     def temperatures(self) -> dict[str, float]:
-        """Return both temperatures.
+        """Return the objective's temperatures by name.
 
         Raises:
             PrimusError: if one is not finite.
         """
         with torch.no_grad():
             found = {
-                "temperature_unimodal": float(self.objective.temperature_unimodal()),
-                "temperature_multimodal": float(self.objective.temperature_multimodal()),
+                name: float(module())
+                for name, module in self.objective.named_modules()
+                if isinstance(module, Temperature)
             }
         for name, value in found.items():
             if not math.isfinite(value):

@@ -11,27 +11,19 @@ import torch
 from primus_train.data.gallery import non_overlapping
 from primus_train.data.store import StoreData
 from primus_train.data.triplets import Triplets
-from primus_train.encoders.stacked_rnn import Embeddings
-from primus_train.objectives.primus import PrimusObjective
+from primus_train.objectives.base import Objective
 from primus_train.representation import embed_rows
 from primus_train.retrieval import retrieval_scores
+from primus_train.seeds import make_generator
 from schemas.errors import PrimusError
 from schemas.modality import MODALITIES
 
 __all__ = ["is_better", "retrieve_targets", "score", "validate"]
 
 
-def _pick(embeddings: Embeddings, index: torch.Tensor) -> Embeddings:
-    return Embeddings(
-        backbone=embeddings.backbone[index],
-        unimodal=embeddings.unimodal[index],
-        multimodal=embeddings.multimodal[index],
-    )
-
-
 @torch.no_grad()
 def retrieve_targets(
-    objective: PrimusObjective,
+    objective: Objective,
     store: StoreData,
     rows: npt.NDArray[np.int64],
     *,
@@ -49,7 +41,7 @@ def retrieve_targets(
         ``{"imu_to_video": scores, ...}``; a modality that no row shows is left out.
     """
     scores: dict[str, dict[str, Any]] = {}
-    for name in objective.config.modalities:
+    for name in objective.aligned_with:
         shown = store.valid[:, MODALITIES.index(name)].numpy()
         gallery = non_overlapping(store, rows[shown[rows]])
         if len(gallery) == 0:
@@ -63,7 +55,7 @@ def retrieve_targets(
 
 
 def validate(
-    objective: PrimusObjective,
+    objective: Objective,
     triplets: Triplets,
     rows: npt.NDArray[np.int64],
     *,
@@ -83,9 +75,13 @@ def validate(
     with torch.no_grad():
         for start in range(0, len(rows), batch_size):
             chosen = rows[start : start + batch_size]
-            index = torch.arange(start, start + len(chosen), device=triplets.device)
             batch = triplets.batch(chosen)
-            losses = objective.losses(_pick(embeddings, index), batch=batch, view=None)
+            plain, viewed = embeddings[start : start + len(chosen)], None
+            if objective.view_is_task:
+                draws = make_generator(0, "validation", start)
+                view = objective.make_view(batch.imu, generator=draws)
+                plain, viewed = objective.embed(batch.imu, view=view)
+            losses = objective.losses(plain, batch=batch, view=viewed)
             for name, value in {"loss": losses.total, **losses.parts}.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(chosen)
     result: dict[str, Any] = {name: value / len(rows) for name, value in sums.items()}
@@ -95,7 +91,7 @@ def validate(
                 f"validation {name} must be finite, got {value}: look for damaged windows among "
                 f"the {len(rows)} rows [version={triplets.store.version}]"
             )
-    if "mm" in objective.config.terms:
+    if objective.aligned_with:
         result["retrieval"] = retrieve_targets(
             objective, triplets.store, rows, multimodal=embeddings.multimodal
         )

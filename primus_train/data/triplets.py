@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from primus_train.data.facts import read_facts
 from primus_train.data.mapped import MappedRows
 from primus_train.data.store import StoreData
 from primus_train.seeds import derive_seed
@@ -32,12 +33,14 @@ class Batch:
         video: (B, Dv) float32; of no meaning where not ``valid[:, 1]``.
         text: (B, Dt) float32; of no meaning where not ``valid[:, 2]``.
         valid: (B, 3) bool [imu, video, text].
+        facts: (B, FACTS) int64, what is known of each segment (`primus_train.data.facts`).
     """
 
     imu: Tensor
     video: Tensor
     text: Tensor
     valid: Tensor
+    facts: Tensor
 
     def __len__(self) -> int:
         return int(self.valid.shape[0])
@@ -78,6 +81,7 @@ class Triplets:
 
     Attributes:
         place: ``host`` or ``device``.
+        classes: the version's labels in order; a fact's label is a place among them.
     """
 
     def __init__(
@@ -99,11 +103,14 @@ class Triplets:
         self._video_of = None if video_of is None else torch.from_numpy(video_of)
         self._imu, self._video, self._text = store.imu, store.video, store.text
         self._valid = store.valid
+        facts = read_facts(store)
+        self.classes, self._facts = facts.classes, facts.values
         if place == "device":
             self._imu = _placed(store.imu, device=self.device)
             self._video = _placed(store.video, device=self.device)
             self._text = _placed(store.text, device=self.device)
             self._valid = _placed(store.valid, device=self.device)
+            self._facts = _placed(facts.values, device=self.device)
 
     def _send(self, values: Tensor) -> Tensor:
         """Return values on the device; from pinned memory, so that the host need not wait."""
@@ -122,6 +129,7 @@ class Triplets:
             video=self._send(_take(self._video, shown)).float(),
             text=self._send(_take(self._text, index)).float(),
             valid=self._send(_take(self._valid, index)),
+            facts=self._send(_take(self._facts, index)),
         )
 
 

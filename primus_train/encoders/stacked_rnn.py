@@ -4,7 +4,7 @@ Das et al., "PRIMUS: Pretraining IMU Encoders with Multimodal Self-Supervision",
 Fig. 2. The text says MLP heads; its 1.4 M parameters are one linear layer each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -41,6 +41,25 @@ class Embeddings:
         """Return the (B, 512) embedding that ``representation`` names."""
         value: Tensor = getattr(self, representation)
         return value
+
+    def __len__(self) -> int:
+        return len(self.backbone)
+
+    def __getitem__(self, rows: slice | Tensor) -> "Embeddings":
+        return Embeddings(
+            backbone=self.backbone[rows],
+            unimodal=self.unimodal[rows],
+            multimodal=self.multimodal[rows],
+        )
+
+    @staticmethod
+    def cat(parts: Sequence["Embeddings"]) -> "Embeddings":
+        """Return the rows of ``parts``, one after another."""
+        return Embeddings(
+            backbone=torch.cat([e.backbone for e in parts]),
+            unimodal=torch.cat([e.unimodal for e in parts]),
+            multimodal=torch.cat([e.multimodal for e in parts]),
+        )
 
     def float(self) -> "Embeddings":
         """Return the same in float32."""

@@ -5,28 +5,23 @@ augmented views, MM with the segments' own frozen video and text embeddings, NN 
 modalities of the bank's segment whose video is nearest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
+from primus_train.augment import make_view
 from primus_train.bank import Bank
 from primus_train.config import FitConfig
 from primus_train.data.triplets import Batch
 from primus_train.encoders.stacked_rnn import WIDTH, Embeddings, StackedRnn
 from primus_train.losses.info_nce import info_nce_of_unit
 from primus_train.losses.temperature import Temperature
+from primus_train.objectives.base import Losses, Objective
 
-__all__ = ["Losses", "PrimusObjective"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Losses:
-    """The weighted sum to minimise, and its unweighted parts by name (detached)."""
-
-    total: Tensor
-    parts: dict[str, Tensor]
+__all__ = ["PrimusObjective"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,7 +38,7 @@ def _projection(width: int) -> nn.Module:
     return nn.Identity() if width == WIDTH else nn.Linear(WIDTH, width, bias=False)
 
 
-class PrimusObjective(nn.Module):
+class PrimusObjective(Objective):
     """Encoder, projections, temperatures and bank, and the loss of a batch.
 
     Targets stay frozen and as long as they are: where a target's length is not 512, a linear
@@ -54,78 +49,65 @@ class PrimusObjective(nn.Module):
         channels: C of the windows.
         video_width: Dv; 0 where the store has no video.
         text_width: Dt; 0 where the store has no text.
+        classes: of no use here.
     """
 
     def __init__(
-        self, config: FitConfig, *, channels: int, video_width: int, text_width: int
+        self,
+        config: FitConfig,
+        *,
+        channels: int,
+        video_width: int,
+        text_width: int,
+        classes: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        del classes
         self.config = config.objective
+        self._view = config.view
         self.encoder = StackedRnn(channels=channels, gru_axis=config.encoder.gru_axis)
         widths = {"video": video_width, "text": text_width}
         self.projections = nn.ModuleDict({name: _projection(w) for name, w in widths.items() if w})
         self.temperature_unimodal = Temperature()
         self.temperature_multimodal = Temperature()
-        self.bank: Bank | None = None
         if "nn" in self.config.terms:
             kept = {"imu": WIDTH}
             if self.config.finds_by == "video":
                 kept |= {n: w for n, w in widths.items() if n in {"video", *self.config.modalities}}
             self.bank = Bank(size=self.config.bank_size, widths=kept)
-
-    @property
-    def needs_view(self) -> bool:
-        """Whether training needs augmented views: only SS does."""
-        return "ss" in self.config.terms
-
-    def forward(self, batch: Batch, *, view: Tensor | None = None) -> Losses:
-        """Encode a batch, and its ``view`` (B, C, T) in the same call, and return its losses."""
-        plain, keys = self.embed(batch.imu, view=view)
-        return self.losses(plain, batch=batch, view=keys)
-
-    def embed(self, windows: Tensor, *, view: Tensor | None) -> tuple[Embeddings, Tensor | None]:
-        """Encode windows (B, C, T) and, in the same call, their view.
-
-        Returns:
-            The windows' embeddings, and the view's unimodal ones (B, 512); float32 whatever the
-            encoder computed in: the losses are too fine for less.
-        """
-        if view is None:
-            both: Embeddings = self.encoder(windows)
-            return both.float(), None
-        count = len(windows)
-        both = self.encoder(torch.cat([windows, view])).float()
-        plain = Embeddings(
-            backbone=both.backbone[:count],
-            unimodal=both.unimodal[:count],
-            multimodal=both.multimodal[:count],
+        terms, modalities = set(self.config.terms), self.config.modalities
+        self.aligned_with = modalities if "mm" in terms else ()
+        finds_by_video = "nn" in terms and self.config.finds_by == "video"
+        self.learns_from = tuple(
+            dict.fromkeys((*self.aligned_with, *(("video",) if finds_by_video else ())))
         )
-        return plain, both.unimodal[count:]
+        self.representation = self.config.representation
 
-    def losses(self, embeddings: Embeddings, *, batch: Batch, view: Tensor | None) -> Losses:
+    def make_view(self, x: Tensor, *, generator: torch.Generator) -> Tensor | None:
+        """Return the view h(x) of windows (B, C, T), which only SS needs."""
+        if "ss" not in self.config.terms:
+            return None
+        return make_view(x, config=self._view, generator=generator)
+
+    def losses(self, plain: Embeddings, *, batch: Batch, view: Embeddings | None) -> Losses:
         """Return the losses of embedded windows.
 
-        In training mode the batch's complete triplets enter the bank afterwards.
-
-        Args:
-            embeddings: of the untouched windows.
-            batch: the frozen targets and what is valid.
-            view: (B, 512) unimodal embeddings of the augmented windows; None (validation, which
-                uses no augmentation) contrasts the untouched windows with themselves.
+        In training mode the batch's complete triplets enter the bank afterwards. Without ``view``
+        SS contrasts the untouched windows with themselves.
         """
         parts: dict[str, Tensor] = {}
         weights = {"ss": self.config.alpha, "mm": self.config.beta, "nn": self.config.gamma}
-        queries = self._queries(embeddings)
+        queries = self._queries(plain)
         if "ss" in self.config.terms:
-            keys = queries.unimodal if view is None else F.normalize(view, dim=1)
+            keys = queries.unimodal if view is None else F.normalize(view.unimodal, dim=1)
             parts["ss"] = self._contrast(queries, keys, name="imu", mask=None)
         if "mm" in self.config.terms:
             parts |= self._multimodal(queries, batch=batch)
         if self.bank is not None:
             parts |= self._nearest(queries, batch=batch, bank=self.bank)
             if self.training:
-                self._enqueue(embeddings.unimodal, batch=batch, bank=self.bank)
-        total = embeddings.backbone.new_zeros(())
+                self._enqueue(plain.unimodal, batch=batch, bank=self.bank)
+        total = plain.backbone.new_zeros(())
         for name, value in parts.items():
             total = total + weights[name.partition("_")[0]] * value
         return Losses(total=total, parts={name: value.detach() for name, value in parts.items()})
@@ -136,9 +118,7 @@ class PrimusObjective(nn.Module):
         return out
 
     def _queries(self, embeddings: Embeddings) -> _Queries:
-        reads_targets = "mm" in self.config.terms or (
-            self.bank is not None and self.config.finds_by == "video"
-        )
+        reads_targets = bool(self.learns_from)
         return _Queries(
             unimodal=F.normalize(embeddings.unimodal, dim=1),
             multimodal={

@@ -102,7 +102,7 @@ def _representation(pretrained: Pretrained, config: ProbeConfig) -> Any:  # noqa
         return config.representation
     if pretrained.untrained:
         return "backbone"
-    return pretrained.config.objective.representation
+    return pretrained.objective.representation
 
 
 def probe_data(
@@ -273,7 +273,7 @@ def probe(
     table = run_trials(data, config=config, on_trial=tell("trial"))
     return {
         "encoder": "untrained" if pretrained.untrained else "pretrained",
-        "objective": "+".join(pretrained.config.objective.terms),
+        "objective": pretrained.config.objective.name,
         "permute_video": pretrained.config.data.permute_video,
         "pretrained_on": pretrained.origin(),
         "checkpoint_sha256": pretrained.sha256,

@@ -169,9 +169,11 @@ def test_a_failure_is_code_1_with_a_traceback_only_on_request(
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in (["--help"], ["fit", "--help"], ["probe", "--help"], ["retrieve", "--help"]):
-        assert main(arguments) == 0
-        assert "primus-train fit --store" in capsys.readouterr().out
+    for command in ("fit", "probe", "retrieve", "lineage"):
+        for arguments in (["--help"], [command, "--help"]):
+            assert main(arguments) == 0
+            examples = capsys.readouterr().out.partition("examples:")[2]
+            assert f"primus-train {command} " in examples
 
 
 def test_help_loads_no_heavy_library() -> None:

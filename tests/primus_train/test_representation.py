@@ -8,7 +8,8 @@ import torch
 from primus_train.config import make_fit_config
 from primus_train.data.store import open_store
 from primus_train.loop import BEST, pretrain
-from primus_train.representation import BLOCK, embed_rows, make_objective, read_pretrained
+from primus_train.objectives.registry import make_objective
+from primus_train.representation import BLOCK, embed_rows, read_pretrained
 from schemas.errors import UsageError
 
 SMALL = ("objective.bank_size=16", "epochs=1", "data.batch_size=12", "seed=3")

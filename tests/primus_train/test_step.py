@@ -1,5 +1,6 @@
 import copy
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from primus_train.augment import make_view
 from primus_train.config import FitConfig, make_fit_config
+from primus_train.data.facts import unknown_facts
 from primus_train.data.triplets import Batch
 from primus_train.objectives.primus import PrimusObjective
-from primus_train.representation import make_objective
+from primus_train.objectives.registry import make_objective
 from primus_train.seeds import make_generator
 from primus_train.step import RecordedStep, Step, make_optimizer, make_step
 from schemas.errors import UsageError
@@ -62,6 +64,7 @@ def batches(count: int, *, rows: int = 8) -> list[tuple[Batch, Tensor]]:
             video=torch.randn(rows, 9, generator=generator),
             text=torch.randn(rows, 7, generator=generator),
             valid=valid,
+            facts=unknown_facts(rows),
         )
         found.append((batch, torch.randn(rows, 6, 250, generator=generator)))
     return found
@@ -173,7 +176,7 @@ def test_recorded_steps_are_the_eager_ones_to_the_bit() -> None:
     for batch, view in batches(6):
         wanted.append(eager(batch, view=view))
         # The recording must not rest on the tensors of one batch.
-        lent = Batch(**{n: getattr(batch, n).clone() for n in ("imu", "video", "text", "valid")})
+        lent = Batch(**{f.name: getattr(batch, f.name).clone() for f in fields(Batch)})
         lent_view = view.clone()
         got.append(recorded(lent, view=lent_view))
         lent.imu.fill_(torch.nan)

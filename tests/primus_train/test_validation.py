@@ -8,7 +8,7 @@ import torch
 from primus_train.config import FitConfig, make_fit_config
 from primus_train.data.store import open_store
 from primus_train.data.triplets import Triplets
-from primus_train.representation import make_objective
+from primus_train.objectives.registry import make_objective
 from primus_train.validation import is_better, retrieve_targets, score, validate
 from schemas.errors import PrimusError
 

@@ -11,7 +11,8 @@ from primus_train.data.chunks import find_raw_chunks
 from primus_train.data.mapped import MappedRows
 from primus_train.data.store import open_store
 from primus_train.data.triplets import Triplets
-from primus_train.representation import embed_rows, make_objective
+from primus_train.objectives.registry import make_objective
+from primus_train.representation import embed_rows
 from schemas.errors import UsageError
 
 VALUES = np.arange(11 * 6, dtype=np.float16).reshape(11, 2, 3)

@@ -7,10 +7,11 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from primus_train.config import FitConfig
+from primus_train.data.facts import unknown_facts
 from primus_train.data.triplets import Batch
 from primus_train.encoders.stacked_rnn import Embeddings
 from primus_train.objectives.primus import PrimusObjective
-from primus_train.representation import make_objective
+from primus_train.objectives.registry import make_objective
 from primus_train.seeds import make_generator
 
 DV, DT = 9, 7
@@ -22,6 +23,7 @@ def config(**objective: Any) -> FitConfig:
 
 def make(dv: int = DV, dt: int = DT, **objective: Any) -> PrimusObjective:
     made = make_objective(config(**objective), channels=6, video_width=dv, text_width=dt)
+    assert isinstance(made, PrimusObjective)
     return made.train()
 
 
@@ -40,7 +42,14 @@ def batch(count: int = 6, seed: int = 0, *, hidden: tuple[int, ...] = ()) -> Bat
         video=torch.randn(count, DV, generator=generator),
         text=torch.randn(count, DT, generator=generator),
         valid=valid,
+        facts=unknown_facts(count),
     )
+
+
+def views(rows: Tensor) -> Embeddings:
+    """Return the embeddings of views of which only the unimodal ones are ever looked at."""
+    nothing = torch.full_like(rows, torch.nan)
+    return Embeddings(backbone=nothing, unimodal=rows, multimodal=nothing)
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
@@ -59,7 +68,7 @@ def slow_nce(query: Tensor, keys: Tensor, *, rows: list[int], temperature: float
 def test_ss_contrasts_windows_with_views_through_the_unimodal_head() -> None:
     objective = make(terms=["ss"])
     e, view = embeddings(), torch.randn(6, 512, generator=make_generator(1, "view"))
-    losses = objective.losses(e, batch=batch(hidden=(1, 2)), view=view)
+    losses = objective.losses(e, batch=batch(hidden=(1, 2)), view=views(view))
     # IMU-only segments serve SS as all others do.
     wanted = slow_nce(e.unimodal, view, rows=list(range(6)))
     assert float(losses.parts["ss"]) == pytest.approx(wanted, rel=1e-4)
@@ -147,6 +156,7 @@ def test_ss_nn_finds_by_imu_and_reads_no_video() -> None:
         video=torch.full((8, DV), torch.nan),
         text=torch.full((8, DT), torch.nan),
         valid=torch.tensor([[True, False, False]] * 8),
+        facts=unknown_facts(8),
     )
     objective.losses(past, batch=nan, view=None)
     e = embeddings(8, seed=2)
@@ -188,7 +198,7 @@ def test_one_modality_alone_never_reads_the_other(modality: str) -> None:
 def test_symmetric_adds_the_other_direction() -> None:
     e, b = embeddings(), batch()
     view = torch.randn(6, 512, generator=make_generator(1, "view"))
-    both = make(terms=["ss"], direction="symmetric").losses(e, batch=b, view=view)
+    both = make(terms=["ss"], direction="symmetric").losses(e, batch=b, view=views(view))
     rows = list(range(6))
     wanted = slow_nce(e.unimodal, view, rows=rows) + slow_nce(view, e.unimodal, rows=rows)
     assert float(both.total) == pytest.approx(wanted, rel=1e-4)
@@ -201,8 +211,9 @@ def test_shuffled_targets_cost_more() -> None:
     noise = torch.randn(6, 512, generator=make_generator(2, "noise"))
     targets = e.multimodal + noise
     valid = torch.ones(6, 3, dtype=torch.bool)
-    right = Batch(imu=torch.zeros(0), video=targets, text=targets, valid=valid)
-    wrong = Batch(imu=torch.zeros(0), video=targets.roll(1, 0), text=targets, valid=valid)
+    known = {"imu": torch.zeros(0), "valid": valid, "facts": unknown_facts(len(valid))}
+    right = Batch(**known, video=targets, text=targets)
+    wrong = Batch(**known, video=targets.roll(1, 0), text=targets)
     assert float(objective.losses(e, batch=right, view=None).total) < float(
         objective.losses(e, batch=wrong, view=None).total
     )
@@ -238,9 +249,7 @@ def test_one_encoder_call_serves_both_views() -> None:
     losses = objective(b, view=view)
     assert calls == [torch.Size([12, 6, 250])]
     with torch.no_grad():
-        apart = objective.losses(
-            objective.encoder(b.imu), batch=b, view=objective.encoder(view).unimodal
-        )
+        apart = objective.losses(objective.encoder(b.imu), batch=b, view=objective.encoder(view))
     assert float(losses.total.detach()) == pytest.approx(float(apart.total), rel=1e-4)
 
 

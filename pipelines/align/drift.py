@@ -1,6 +1,5 @@
 """How fast a lag grows over a take, and a take's fit along that drift."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -42,19 +41,19 @@ def find_slope(
 
 
 def add_along(
-    sums: Sequence[npt.NDArray[np.float64]], *, offsets_ns: npt.NDArray[np.float64]
+    sums: npt.NDArray[np.floating], *, offsets_ns: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return the sum (SUMS, L) of B windows, each read at its own lag offset.
 
     Where an offset leads beyond the lags tried, the nearest one tried stands in.
 
     Args:
-        sums: (SUMS, L) of each window, from ``lag_sums.add_up``.
+        sums: (B, SUMS, L) of the windows, from ``lag_sums.add_up``.
         offsets_ns: (B,) lag of each window minus that of the whole.
     """
     steps = np.rint(offsets_ns / LAG_STEP_NS).astype(np.int64)
     lags = np.arange(sums[0].shape[1])
-    total = np.zeros_like(sums[0])
+    total = np.zeros(sums.shape[1:])
     for one, step in zip(sums, steps.tolist(), strict=True):
         total += one[:, np.clip(lags + step, 0, len(lags) - 1)]
     return total

@@ -24,6 +24,7 @@ from schemas.time import NS_PER_MS, NS_PER_S
 
 __all__ = ["LocalLags", "SyncAudit", "measure_lag"]
 
+_MARGIN_NS: Final = NS_PER_S
 _STRETCH_S: Final = 300
 """Outliers are told stretch by stretch: over a longer one the clocks may have drifted apart."""
 
@@ -150,23 +151,32 @@ def measure_lag(
     origin_ns = int(motion_t_ns[0])
     seconds = -(-int(motion_t_ns[-1] - origin_ns) // NS_PER_S)
     window_s = min(window_s, seconds)
-    turning = Turning(gyro_t_ns, gyro_rad_s)
     ends_ns = np.stack([motion_t_ns[:-1], motion_t_ns[1:]], axis=1)
     shifts = motion[1:].astype(np.float64)
-    usable = np.isfinite(shifts).all(axis=1) & (ends_ns[:, 1] > ends_ns[:, 0])
+    moved = np.isfinite(shifts).all(axis=1) & (ends_ns[:, 1] > ends_ns[:, 0])
     # A late or early gyro misses one end of the picture, which may be where all the motion is.
     reach_ns = (int(lags_ns[0]), 0, int(lags_ns[-1]))
-    usable &= np.any([turning.over(ends_ns + lag_ns)[1] for lag_ns in reach_ns], axis=0)
 
     edges = _tile_edges(seconds, window_s=window_s)
-    tiles: list[npt.NDArray[np.float64]] = []
+    # One block, in half the width: their sum is added up in full as they come.
+    tiles = np.empty((len(edges) - 1, SUMS, len(lags_ns)), np.float32)
+    at_once = np.zeros((SUMS, len(lags_ns)))
     tile_peaks: list[LagPeaks] = []
     local_peaks: list[LagPeaks] = []
     carried = np.zeros((0, SUMS, len(lags_ns)))
     second_of = (ends_ns.sum(axis=1) // 2 - origin_ns) // NS_PER_S
     for low, high in _stretches(edges, window_s=window_s):
         first, last = int(edges[low]), int(edges[high])
-        rows = np.flatnonzero(usable & (second_of >= first) & (second_of < last))
+        rows = np.flatnonzero(moved & (second_of >= first) & (second_of < last))
+        # Of the gyro no more is integrated than the stretch can meet: hours of it are heavy.
+        turning = _turning_near(
+            gyro_t_ns,
+            gyro_rad_s,
+            first_ns=min(origin_ns + first * NS_PER_S, *ends_ns[rows, 0]) + reach_ns[0],
+            last_ns=max(origin_ns + last * NS_PER_S, *ends_ns[rows, 1]) + reach_ns[-1],
+        )
+        known = [turning.over(ends_ns[rows] + lag_ns)[1] for lag_ns in reach_ns]
+        rows = rows[np.any(known, axis=0)]
         sound = find_sound_rows(
             turning, ends_ns=ends_ns[rows], shifts=shifts[rows], lags_ns=lags_ns
         )
@@ -180,9 +190,11 @@ def measure_lag(
             blocks=last - first,
         )
         here = np.add.reduceat(sums, edges[low:high] - first, axis=0)
-        tiles.extend(here)
+        tiles[low:high] = here
+        at_once += here.sum(axis=0)
         tile_peaks.append(_read(here, lags_ns=lags_ns))
         reaching = np.concatenate([carried, sums])
+        del sums, here
         windows = _slide(reaching, length=window_s)
         if len(windows):
             local_peaks.append(_read(windows, lags_ns=lags_ns))
@@ -190,7 +202,6 @@ def measure_lag(
 
     middles_s = (edges[:-1] + edges[1:]) / 2
     slope = find_slope(middles_s, peaks=join_peaks(tile_peaks), least_span_s=seconds / 2)
-    at_once = add_along(tiles, offsets_ns=np.zeros(len(tiles)))
     whole = _read(at_once[None], lags_ns=lags_ns)
     if slope is not None:
         drifting = add_along(tiles, offsets_ns=slope * (middles_s - seconds / 2))
@@ -210,6 +221,20 @@ def measure_lag(
         local_r2=tuple(_three_digits(local.r2)),
         local_confidence=tuple(_three_digits(local.confidence)),
     )
+
+
+def _turning_near(
+    t_ns: npt.NDArray[np.int64],
+    rad_s: npt.NDArray[np.floating],
+    *,
+    first_ns: int,
+    last_ns: int,
+) -> Turning:
+    """Return the turning that is read at instants within a margin of ``[first_ns, last_ns]``."""
+    low, high = np.searchsorted(t_ns, [first_ns - _MARGIN_NS, last_ns + _MARGIN_NS])
+    # With what lies next to them, so that the recording seems to end where it does.
+    near = slice(max(0, int(low) - 2), int(high) + 2)
+    return Turning(t_ns[near], rad_s[near])
 
 
 def _nothing(*, origin_ns: int) -> SyncAudit:
@@ -245,8 +270,12 @@ def _slide(sums: npt.NDArray[np.float64], *, length: int) -> npt.NDArray[np.floa
     """Return the sums (B - length + 1, ...) of every ``length`` neighbours of (B, ...)."""
     if len(sums) < length:
         return sums[:0]
-    running = np.concatenate([np.zeros_like(sums[:1]), np.cumsum(sums, axis=0)])
-    slid: npt.NDArray[np.float64] = running[length:] - running[:-length]
+    slid = np.empty((len(sums) - length + 1, *sums.shape[1:]))
+    running = np.zeros((len(sums) + 1, *sums.shape[2:]))
+    # One kind of sum at a time: all their running sums would be as large as they are.
+    for kind in range(sums.shape[1]):
+        np.cumsum(sums[:, kind], axis=0, out=running[1:])
+        np.subtract(running[length:], running[:-length], out=slid[:, kind])
     return slid
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.parts.store import PartStore
+from pipelines.parts.store import PartKind, PartStore
 from schemas.imu import IMU_CHANNELS
 from schemas.time import NS_PER_S
 
@@ -40,28 +40,30 @@ def read_motion_trace(
         StoreDamagedError: if a part is missing or damaged.
     """
     until_ns = round(seconds * NS_PER_S) if seconds is not None else np.iinfo(np.int64).max
-    gyro_t: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
-    gyro: list[npt.NDArray[np.float32]] = [np.empty((0, 3), np.float32)]
+    points = _count(parts, "imu", imu_key, until_ns=until_ns)
+    gyro_t, gyro, at = np.empty(points, np.int64), np.empty((points, 3), np.float32), 0
+    # Copied as they come into what they need in the end: pieces of hours would clutter memory.
     for batch in parts.read("imu", imu_key):
         t_ns = batch.column("t_ns").to_numpy()
         keep = (t_ns < until_ns) & batch.column("valid").to_numpy(zero_copy_only=False)
-        gyro_t.append(t_ns[keep])
-        gyro.append(np.stack([batch.column(c).to_numpy() for c in IMU_CHANNELS[3:]], axis=1)[keep])
-    motion_t: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
-    motion: list[npt.NDArray[np.float64]] = [np.empty((0, 2))]
+        here = slice(at, at + int(keep.sum()))
+        gyro_t[here] = t_ns[keep]
+        for axis, name in enumerate(IMU_CHANNELS[3:]):
+            gyro[here, axis] = batch.column(name).to_numpy()[keep]
+        at = here.stop
+    gyro_t, gyro = gyro_t[:at], gyro[:at]
+    frames = _count(parts, "frames", frames_key, until_ns=until_ns)
+    motion_t, motion, at = np.empty(frames, np.int64), np.empty((frames, 2)), 0
     for batch in parts.read("frames", frames_key):
-        t_ns = batch.column("t_ns").to_numpy()
-        keep = t_ns < until_ns
-        columns = [
-            batch.column(c).to_numpy(zero_copy_only=False).astype(np.float64)
-            for c in ("motion_dx", "motion_dy")
-        ]
-        # A copy: the batch's embeddings must not outlive their turn.
-        motion_t.append(batch.column("pts_ns").to_numpy()[keep])
-        motion.append(np.stack(columns, axis=1)[keep])
-    return MotionTrace(
-        gyro_t_ns=np.concatenate(gyro_t),
-        gyro_rad_s=np.concatenate(gyro),
-        motion_t_ns=np.concatenate(motion_t),
-        motion=np.concatenate(motion),
-    )
+        keep = batch.column("t_ns").to_numpy() < until_ns
+        here = slice(at, at + int(keep.sum()))
+        motion_t[here] = batch.column("pts_ns").to_numpy()[keep]
+        for axis, name in enumerate(("motion_dx", "motion_dy")):
+            motion[here, axis] = batch.column(name).to_numpy(zero_copy_only=False)[keep]
+        at = here.stop
+    return MotionTrace(gyro_t_ns=gyro_t, gyro_rad_s=gyro, motion_t_ns=motion_t, motion=motion)
+
+
+def _count(parts: PartStore, kind: PartKind, key: str, *, until_ns: int) -> int:
+    t_ns = parts.read_columns(kind, key, names=("t_ns",))["t_ns"].to_numpy()
+    return int(np.count_nonzero(t_ns < until_ns))

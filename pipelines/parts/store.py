@@ -25,6 +25,7 @@ PartKind = Literal["imu", "raw_imu", "frames", "text"]
 _DIGEST = b"sha256"
 # Another name or type of a column, in a file whose columns are whole, is damage as well.
 _SCHEMA_DIGEST = b"schema_sha256"
+_BATCHES_AT_ONCE = 16
 
 
 class PartStore:
@@ -132,7 +133,7 @@ class PartStore:
         options = pa.ipc.IpcReadOptions(included_fields=fields)
         with _open_part(path, key, options=options) as reader:
             try:
-                return reader.read_all().select(names)
+                return _read_compact(reader).select(names)
             except (pa.ArrowException, OSError) as error:
                 raise StoreDamagedError(f"part must be readable, got {error} [{path}]") from error
 
@@ -150,6 +151,20 @@ class PartStore:
         batches = list(self.read(kind, key))
         with _open_part(self.path(kind, key), key) as reader:
             return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+def _read_compact(reader: pa.ipc.RecordBatchFileReader) -> pa.Table:
+    """Return what ``reader`` gives without what it had to read beside it.
+
+    A column of a batch keeps the memory of all its columns, of those that are not wanted too:
+    copies of some batches at a time do not.
+    """
+    found: list[pa.Table] = []
+    for low in range(0, reader.num_record_batches, _BATCHES_AT_ONCE):
+        high = min(low + _BATCHES_AT_ONCE, reader.num_record_batches)
+        some = pa.Table.from_batches([reader.get_batch(i) for i in range(low, high)])
+        found.append(some.combine_chunks())
+    return pa.concat_tables(found)
 
 
 def _schema_digest(schema: pa.Schema) -> bytes:

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from pipelines.imu.sample_counts import COUNT_COLUMNS
 from pipelines.parts.store import PartStore
 from schemas.errors import StoreDamagedError
-from schemas.imu import IMU_CHANNELS
+from schemas.imu import IMU_CHANNELS, IMU_PART_SCHEMA
 
 __all__ = ["ImuGrid", "cut_windows", "read_imu_grid", "read_imu_values"]
 
@@ -96,7 +95,10 @@ def read_imu_values(parts: PartStore, *, key: str) -> tuple[int, npt.NDArray[np.
         raise StoreDamagedError(
             f"imu part must hold grid points, got none [{parts.path('imu', key)}]"
         )
-    return table["t_ns"][0].as_py(), _join_channels(table)
+    values = np.empty((len(IMU_CHANNELS), len(table)), np.float32)
+    for row, name in zip(values, IMU_CHANNELS, strict=True):
+        np.concatenate([chunk.to_numpy() for chunk in table[name].chunks], out=row)
+    return table["t_ns"][0].as_py(), values
 
 
 def read_imu_grid(parts: PartStore, *, key: str, step_ns: int) -> ImuGrid:
@@ -105,39 +107,39 @@ def read_imu_grid(parts: PartStore, *, key: str, step_ns: int) -> ImuGrid:
     Raises:
         StoreDamagedError: if the part is missing, altered, or no run of grid points.
     """
-    batches = list(parts.read("imu", key))
-    if not sum(len(batch) for batch in batches):
+    points = len(parts.read_columns("imu", key, names=("t_ns",)))
+    if not points:
         raise StoreDamagedError(
             f"imu part must hold grid points, got none [{parts.path('imu', key)}]"
         )
-    metadata: dict[bytes, bytes] = batches[0].schema.metadata or {}
-    table = pa.Table.from_batches(batches)
-    instants = table["t_ns"].to_numpy()
-    if (np.diff(instants) != step_ns).any():
-        raise StoreDamagedError(
-            f"imu part must step by {step_ns} ns throughout [{parts.path('imu', key)}]"
-        )
+    values = np.empty((len(IMU_CHANNELS), points), np.float32)
+    rows: dict[str, npt.NDArray[Any]] = dict(zip(IMU_CHANNELS, values, strict=True))
+    for name in ("gap_ns", "valid", *COUNT_COLUMNS):
+        rows[name] = np.empty(points, IMU_PART_SCHEMA.field(name).type.to_pandas_dtype())
+    metadata: dict[bytes, bytes] = {}
+    first_ns, at = 0, 0
+    for batch in parts.read("imu", key):
+        instants = batch["t_ns"].to_numpy()
+        if at == 0:
+            metadata, first_ns = batch.schema.metadata or {}, int(instants[0])
+        if instants[0] != first_ns + at * step_ns or (np.diff(instants) != step_ns).any():
+            raise StoreDamagedError(
+                f"imu part must step by {step_ns} ns throughout [{parts.path('imu', key)}]"
+            )
+        # Copied as they come: a column of a batch would keep all of it in memory.
+        for name, row in rows.items():
+            row[at : at + len(instants)] = batch[name].to_numpy(zero_copy_only=False)
+        at += len(instants)
     return ImuGrid(
-        first_ns=int(instants[0]),
+        first_ns=first_ns,
         step_ns=step_ns,
-        values=_join_channels(table),
-        gap_ns=table["gap_ns"].to_numpy(),
-        valid=table["valid"].to_numpy(),
-        counts={name: table[name].to_numpy() for name in COUNT_COLUMNS},
+        values=values,
+        gap_ns=rows["gap_ns"],
+        valid=rows["valid"],
+        counts={name: rows[name] for name in COUNT_COLUMNS},
         stream=_text(metadata, "imu_stream"),
         frame=_text(metadata, "imu_frame"),
     )
-
-
-def _join_channels(table: pa.Table) -> npt.NDArray[np.float32]:
-    """Return the channels of a part (6, n), joined one by one: no second copy of the take."""
-    values = np.empty((len(IMU_CHANNELS), len(table)), np.float32)
-    for row, name in zip(values, IMU_CHANNELS, strict=True):
-        at = 0
-        for chunk in table[name].chunks:
-            row[at : at + len(chunk)] = chunk.to_numpy()
-            at += len(chunk)
-    return values
 
 
 def _text(metadata: dict[bytes, bytes], name: str) -> str | None:

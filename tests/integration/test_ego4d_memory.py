@@ -33,7 +33,12 @@ def run_peak_kb(root: Path, *, encoder: Path, store: Path) -> int:
     ]  # fmt: skip
     # Large temporaries go back to the system at once: left to itself the allocator comes to keep
     # them, a little later in one run than in the next, by more than what is measured here.
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1048576", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "MALLOC_MMAP_THRESHOLD_": "1048576",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return int(done.stdout.split()[-1])

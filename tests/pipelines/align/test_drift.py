@@ -58,6 +58,6 @@ def test_sums_along_the_drift_meet_at_one_lag() -> None:
     for window, lag in enumerate((3, 5, 7)):
         sums[window, :, lag] = 1.0
     offsets_ns = np.array([-2.0, 0.2, 2.0]) * LAG_STEP_NS
-    total = add_along(list(sums), offsets_ns=offsets_ns)
+    total = add_along(sums, offsets_ns=offsets_ns)
     assert total[0].tolist() == [0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0]
-    assert add_along(list(sums), offsets_ns=np.zeros(3)).tolist() == sums.sum(axis=0).tolist()
+    assert add_along(sums, offsets_ns=np.zeros(3)).tolist() == sums.sum(axis=0).tolist()

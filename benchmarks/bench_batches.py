@@ -5,7 +5,6 @@ version, embeddings widened to float32 as training needs them; ``mapped`` the sa
 that stays on disk (here in the page cache, so what is told is the cost of going through it).
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from side_by_side import Case, make_parser, measure_cpu, ratios, report
-from stored_version import write_version
+from stored_version import stored_version
 
 from primus_train.data.store import open_store
 from primus_train.data.triplets import Batch, Triplets, epoch_order
@@ -25,7 +24,6 @@ NAMES: Final = ("imu", "video", "text", "valid")
 
 def compare(root: Path, *, segments: int, batch_size: int, repeats: int) -> Case:
     """Time an epoch each way and check that the batches are the same."""
-    write_version(root, segments=segments)
     loaded = open_store(str(root), load="memory")
     mapped = open_store(str(root), verify=False, load="mapped")
     plain = {name: getattr(loaded, name).numpy() for name in NAMES}
@@ -78,8 +76,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--batch", type=int, default=256, help="rows a batch (default %(default)s)")
     args = parser.parse_args(argv)
     segments, repeats = (5000, 1) if args.quick else (args.segments, args.repeats)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "store"
+    with stored_version(segments=segments) as (root, _):
         case = compare(root, segments=segments, batch_size=args.batch, repeats=repeats)
     settings = {"segments": segments, "batch": args.batch, "torch": torch.__version__}
     return report("batches", cases=[case], quick=args.quick, settings=settings)

@@ -27,15 +27,15 @@ from side_by_side import Case, make_parser, measure_cpu, report
 from simulated_parts import SimulatedTakes, write_simulated_parts
 
 from pipelines.parts.store import PartStore
+from pipelines.pricing.timed_publish import publish_timed
 from pipelines.profile.work import WorkMeter
 from pipelines.storage.files import file_sha256
 from pipelines.stores.arrays import array_layout, array_spec, create_arrays
 from pipelines.stores.assemble import assemble_take
-from pipelines.stores.publish import PublishedVersion, publish_version
+from pipelines.stores.publish import PublishedVersion
 from pipelines.stores.task_map import Job, TaskMap, run_here
 from pipelines.stores.verify import verify_version
 from schemas.imu import IMU_CHANNELS
-from schemas.manifest import QUARANTINE_SCHEMA, RunRecord
 from schemas.store import sha256_hex, version_path
 
 __all__ = ["main"]
@@ -54,33 +54,12 @@ def publish(
     store: Path, sim: SimulatedTakes, *, run_tasks: TaskMap, meter: WorkMeter | None = None
 ) -> PublishedVersion:
     """Publish the simulated takes into ``store``, whose parts may lie elsewhere."""
-    # Fields of the run are no part of what is measured.
-    run = RunRecord(
-        version="",
-        made_at="",
-        seconds={},
-        executor="inline",
-        workers=1,
-        computed_takes=0,
-        reused_takes=len(sim.takes),
-        python="",
-        platform="",
-        packages={},
-        commit=None,
-        parts={},
-        parts_uri="",
-        dataset_root="",
-        store_uri="",
-        manifest_sha256="",
-    )
-    return publish_version(
+    return publish_timed(
         store,
         takes=sim.takes,
         config=sim.config,
-        encoder=sim.spec,
+        spec=sim.spec,
         sources=sim.sources,
-        quarantine=QUARANTINE_SCHEMA.empty_table(),
-        run=run,
         run_tasks=run_tasks,
         meter=meter,
     )

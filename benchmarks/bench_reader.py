@@ -6,7 +6,6 @@ looks at nothing. ``ours`` opens the version, reads its table, loads all arrays 
 for NaN through zarr's own indexing. All of it is warm: the files are in the page cache.
 """
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import zarr
 from side_by_side import Case, make_parser, measure_cpu, median_of, report
-from stored_version import write_version
+from stored_version import stored_version
 
 from primus_train.data.store import open_store
 from schemas.store import ARRAY_NAMES, ARRAYS, ROWS_PER_CHUNK, version_path
@@ -53,9 +52,9 @@ def read_by_zarr(arrays: Path) -> dict[str, np.ndarray[Any, Any]]:
     return found
 
 
-def compare(root: Path, *, segments: int, repeats: int) -> Case:
+def compare(root: Path, version: str, *, segments: int, repeats: int) -> Case:
     """Time the ways on one version and check that they read the same."""
-    arrays = root / version_path(write_version(root, segments=segments), ARRAYS)
+    arrays = root / version_path(version, ARRAYS)
     chunks = read_by_numpy(arrays)
     total = sum(chunk.nbytes for found in chunks.values() for chunk in found)
     whole = {name: np.concatenate(found) for name, found in chunks.items()}
@@ -97,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--segments", type=int, default=50_000, help="rows (default %(default)s)")
     args = parser.parse_args(argv)
     segments, repeats = (5000, 1) if args.quick else (args.segments, args.repeats)
-    with tempfile.TemporaryDirectory() as folder:
-        case = compare(Path(folder) / "store", segments=segments, repeats=repeats)
+    with stored_version(segments=segments) as (root, version):
+        case = compare(root, version, segments=segments, repeats=repeats)
     return report("reader", cases=[case], quick=args.quick, settings={"segments": segments})
 
 

@@ -28,10 +28,11 @@ from primus_train.data.facts import unknown_facts
 from primus_train.data.triplets import Batch
 from primus_train.objectives.base import Losses, Objective
 from primus_train.objectives.registry import make_objective
+from primus_train.optimizer import make_optimizer
 from primus_train.precision import product_precision
 from primus_train.runs import pick_device
 from primus_train.seeds import make_generator
-from primus_train.step import make_optimizer, make_step
+from primus_train.step import make_step
 
 __all__ = ["main"]
 
@@ -52,8 +53,9 @@ class LoopBank(Bank):
     """A bank that compares one query after the other with all slots."""
 
     @torch.no_grad()
-    def find(self, queries: Tensor, *, by: str) -> Tensor:
-        """Return for each query (B, D) the slot (B,) of the largest cosine."""
+    def find(self, queries: Tensor, *, by: str, facts: Tensor | None = None) -> Tensor:
+        """Return for each query (B, D) the slot (B,) of the largest cosine, its own among them."""
+        del facts
         slots = self.get_buffer(f"slots_{by}")[: len(self)]
         nearest = []
         for query in queries:

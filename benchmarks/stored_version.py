@@ -4,6 +4,9 @@ The layout is that of ``docs/store-format.md``, written with zarr and the schema
 """
 
 import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,12 +32,20 @@ from schemas.store import (
     version_path,
 )
 
-__all__ = ["write_version"]
+__all__ = ["stored_version"]
 
 SAMPLES: Final = 250
 WIDTH: Final = 512
 WINDOW_NS: Final = 5_000_000_000
 PER_TAKE: Final = 64
+
+
+@contextmanager
+def stored_version(*, segments: int) -> Iterator[tuple[Path, str]]:
+    """Yield a store for the time, and the id of its version of so many segments."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "store"
+        yield root, _write_version(root, segments=segments)
 
 
 def _table(segments: int) -> pa.Table:
@@ -73,7 +84,7 @@ def _fill(array: zarr.Array[Any], *, noise: np.ndarray[Any, Any], unit: bool) ->
         array[start : start + count] = block / (np.sqrt(WIDTH) if unit else 1)
 
 
-def write_version(root: Path, *, segments: int, seed: int = 0) -> str:
+def _write_version(root: Path, *, segments: int, seed: int = 0) -> str:
     """Write a version of ``segments`` triplets, tag it ``latest`` and return its id."""
     generator = np.random.default_rng(seed)
     staging = root / "staging"

@@ -24,6 +24,9 @@ LOOPBACK: Final = "127.0.0.1"
 _WORKER_ENVIRONMENT: Final = "distributed.nanny.pre-spawn-environ"
 _WORKER_THREADS: Final = {"OMP_NUM_THREADS": 1}
 _PROFILE: Final = "distributed.worker.profile.enabled"
+# A worker that died is given up for good if it is not back within this: 15 s by Dask, which a busy
+# machine spends on its imports.
+_LOST_AFTER: Final = "distributed.deploy.lost-worker-timeout"
 # What a worker holds is in use and cannot be spilled; one that Dask pauses would stay so for ever.
 # Above its limit (95 %) it is ended and started anew, its take told.
 _NEVER_PAUSED: Final = {
@@ -46,8 +49,11 @@ class DaskCluster:
     def __init__(self, execution: ExecutionConfig) -> None:
         # Imported by the thread that is about to import much else: two threads in the middle of
         # one circle of imports can see each other's half-made modules.
+        import dask
         import distributed
 
+        # Kept as long as the cluster: Dask looks it up when a worker is lost.
+        self._settings = dask.config.set({_LOST_AFTER: f"{execution.worker_timeout_s:g} s"})
         # It logs each attempt to reach a scheduler that is gone, with its trace; we say it once.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         self._distributed: Any = distributed
@@ -78,6 +84,7 @@ class DaskCluster:
         finally:
             if self._cluster is not None:
                 self._cluster.close()
+            self._settings.__exit__(None, None, None)
 
     def wait(self, config: dict[str, Any]) -> Any:  # noqa: ANN401 - dask.distributed has no types
         """Return the cluster's client once every worker has imported and opened what it needs.

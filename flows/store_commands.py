@@ -76,8 +76,8 @@ def _add_diff(add: "_Adder", finish: Finish) -> None:
 def _add_repair(add: "_Adder", finish: Finish) -> None:
     repair = add(
         "repair",
-        "make the bad objects of a version again from its parts, each proven by its digest; exit "
-        "code 1 if something stays bad",
+        "make the bad objects of a version again from its parts, and its masks from their recipes, "
+        "each proven by its digest; exit code 1 if something stays bad",
     )
     repair.add_argument("--parts", metavar="URI", help="default: where the run record says")
     repair.add_argument("--dry-run", action="store_true", help="make and prove, replace nothing")

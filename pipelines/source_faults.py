@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pipelines.storage.faults import is_transient, storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.places import Place
 from schemas.errors import StorageError, TakeError
+from schemas.faults import is_transient, with_retries
 
 __all__ = ["SOURCE_UNREADABLE", "raise_machine_fault", "read_with_retries", "told_fault"]
 

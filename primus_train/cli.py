@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Final
 
-from primus_train.commands import fit, lineage, probe, retrieve
+from primus_train.commands import export, fit, import_checkpoint, lineage, probe, retrieve
 from primus_train.commands.options import RAW
 from primus_train.words import say
 from schemas.errors import PrimusError
@@ -23,6 +23,8 @@ _EXAMPLES: Final = """examples:
   primus-train probe --checkpoint runs/primus --untrained --store STORE@latest --out results/none
   primus-train retrieve --checkpoint runs/primus --store STORE@latest --splits val,test --json
   primus-train fit --store s3://bucket/store@v1 --out runs/remote
+  primus-train import-checkpoint primus_best.ckpt --out runs/published
+  primus-train export runs/primus --format onnx --out primus.onnx
   primus-train lineage runs/primus
 
 A store is a folder or any URI that fsspec knows, such as s3://bucket/store. A remote version is
@@ -30,7 +32,7 @@ fetched once into the folder PRIMUS_CACHE (default: primus in the user's cache);
 from the environment, such as AWS_ACCESS_KEY_ID.
 """
 
-_COMMANDS: Final = (fit, probe, retrieve, lineage)
+_COMMANDS: Final = (fit, probe, retrieve, lineage, import_checkpoint, export)
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -65,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sentence = f"{type(error).__name__}: {sentence} (--debug shows where)"
         sys.stderr.write(f"primus-train: {sentence}\n")
         return error.exit_code if isinstance(error, PrimusError) else 1
+    if report is None:  # another process of the same work reports
+        return 0
     text = json.dumps(report, allow_nan=False) if args.json else say(args.command, report)
     sys.stdout.write(text + "\n")
     return 0

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from schemas.errors import UsageError
 from schemas.store import canonical_json, sha256_hex
 
 __all__ = [
+    "CHAINS",
     "OBJECTIVES",
     "DataConfig",
     "EncoderConfig",
+    "FalseNegative",
     "FitConfig",
     "ModalityName",
     "ObjectiveConfig",
@@ -29,6 +31,7 @@ __all__ = [
 TermName = Literal["ss", "mm", "nn"]
 TransformName = Literal[
     "scaling",
+    "step_scaling",
     "time_reversal",
     "jitter",
     "segment_permutation",
@@ -40,6 +43,7 @@ TransformName = Literal[
 
 ObjectiveKind = Literal["contrastive", "multitask", "supervised"]
 ModalityName = Literal["video", "text"]
+FalseNegative = Literal["overlap", "sentence"]
 
 _TERMS: Final[tuple[TermName, ...]] = ("ss", "mm", "nn")
 OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
@@ -53,6 +57,14 @@ OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
 }
 """Named objectives by the fields they set; any other subset of PRIMUS's terms is written with plus
 signs, such as ``ss+mm``."""
+
+
+CHAINS: Final[dict[str, dict[str, Any]]] = {
+    "primus": {"transforms": ("scaling", "time_reversal")},
+    "published": {"transforms": ("step_scaling", "segment_permutation"), "pieces": 5},
+}
+"""Named views by the fields they set. ``published`` is what the published PRIMUS code runs whatever
+it is asked for: a gain for each instant, then a shuffle of the pieces between four cuts."""
 
 
 TRAINER_VERSION: Final = 3
@@ -70,10 +82,19 @@ class EncoderConfig(_Closed):
         default="channel",
         description="axis the GRU runs over; published weights need channel",
     )
+    pooling: Literal["adaptive", "max"] = Field(
+        default="adaptive",
+        description="of the last convolution: averaged to 32 bins, or the largest of every three "
+        "steps, which IMU2CLIP's published weights need, with windows of about 1000 samples",
+    )
 
 
 class ViewConfig(_Closed):
-    """The view h of the self-supervised term."""
+    """The view h of the self-supervised term.
+
+    ``chain``, a name in `CHAINS`, may stand for the fields that it sets; fields given beside it
+    win. It is gone from the resolved config.
+    """
 
     transforms: tuple[TransformName, ...] = Field(
         default=("scaling", "time_reversal"), min_length=1, description="applied in this order"
@@ -84,10 +105,27 @@ class ViewConfig(_Closed):
     reversal_probability: float = Field(default=1.0, ge=0, le=1)
     jitter_sigma: float = Field(default=0.1, ge=0, description="m/s2 and rad/s")
     pieces: int = Field(default=4, ge=1, description="of a segment permutation")
-    warp_knots: int = Field(default=4, ge=1, description="of the speed curve of a time warp")
-    warp_sigma: float = Field(
-        default=0.2, ge=0, lt=1, description="standard deviation of a time warp's speed about 1"
+    rotation_shared: bool = Field(
+        default=True,
+        description="accelerometer and gyroscope turn together, as in one housing; else one "
+        "rotation each",
     )
+    warp_knots: int = Field(
+        default=4, ge=1, description="of a time warp's speed curve, between its two ends"
+    )
+    warp_sigma: float = Field(
+        default=0.2, ge=0, lt=1, description="standard deviation of the logarithm of its speed"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_chain(cls, values: object) -> object:
+        if not isinstance(values, dict) or "chain" not in values:
+            return values
+        chain, given = values["chain"], {n: v for n, v in values.items() if n != "chain"}
+        if not isinstance(chain, str) or chain not in CHAINS:
+            raise ValueError(f"chain must be {' or '.join(CHAINS)}, got {chain!r}")
+        return {**CHAINS[chain], **given}
 
 
 class ObjectiveConfig(_Closed):
@@ -109,18 +147,25 @@ class ObjectiveConfig(_Closed):
     direction: Literal["one_way", "symmetric"] = Field(
         default="one_way", description="symmetric adds the term with keys and queries exchanged"
     )
-    neighbours: Literal["auto", "video", "imu"] = Field(
+    neighbours: Literal["auto", "video", "text", "imu"] = Field(
         default="auto",
-        description="what neighbours are found by; imu reads no video and gives NN its IMU term "
-        "alone; auto is video where MM is a term, else imu",
+        description="what neighbours are found by; imu reads no video or text and gives NN its "
+        "IMU term alone; auto is video where MM is a term, else imu",
     )
     masked_neighbours: Literal["none", "by_imu"] = Field(
         default="none",
-        description="segments without video: no NN term, or neighbours found by IMU",
+        description="segments without what neighbours are found by: no NN term, or neighbours "
+        "found by IMU",
+    )
+    drop_false_negatives: tuple[FalseNegative, ...] = Field(
+        default=(),
+        description="pairs of a batch that are no negatives of each other: overlap, two segments "
+        "of one take that share an instant; sentence, two of one cleaned text. Empty, as in the "
+        "paper, leaves all other samples as negatives",
     )
     bank_size: int = Field(default=8192, ge=1, description="K, slots")
 
-    @field_validator("terms", "modalities")
+    @field_validator("terms", "modalities", "drop_false_negatives")
     @classmethod
     def _no_repeats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) != len(value):
@@ -128,7 +173,7 @@ class ObjectiveConfig(_Closed):
         return value
 
     @property
-    def finds_by(self) -> Literal["video", "imu"]:
+    def finds_by(self) -> Literal["video", "text", "imu"]:
         """What neighbours are found by, ``auto`` resolved."""
         if self.neighbours == "auto":
             return "video" if "mm" in self.terms else "imu"
@@ -149,7 +194,9 @@ class ObjectiveConfig(_Closed):
 class DataConfig(_Closed):
     """Which rows meet which."""
 
-    batch_size: int = Field(default=64, ge=2)
+    batch_size: int = Field(
+        default=64, ge=2, description="rows a step, of all processes and micro-batches together"
+    )
     permute_video: Literal["none", "takes", "label"] = Field(
         default="none",
         description="control experiment: give train rows the video of another row, of another "
@@ -168,9 +215,36 @@ class DataConfig(_Closed):
 
 
 class OptimConfig(_Closed):
-    """Adam, constant rate, no decay; and in which arithmetic a step is done."""
+    """How weights are stepped (Adam, constant rate, no decay), and in which arithmetic."""
 
-    learning_rate: float = Field(default=2e-4, gt=0)
+    optimizer: Literal["adam", "adamw"] = Field(
+        default="adam",
+        description="what weight_decay means: part of the gradient, or apart (adamw)",
+    )
+    learning_rate: float = Field(default=2e-4, gt=0, description="after warm-up; the largest one")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        default="constant", description="how the rate falls from after warm-up to the run's end"
+    )
+    warmup_steps: int = Field(
+        default=0, ge=0, description="steps over which the rate rises in a line to learning_rate"
+    )
+    final_share: float = Field(
+        default=0.0, ge=0, le=1, description="of learning_rate, where linear and cosine end"
+    )
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        description="of matrices and kernels; never of gains, biases, temperatures",
+    )
+    clip_norm: float | None = Field(
+        default=None, gt=0, description="largest norm of all gradients together; null clips nothing"
+    )
+    micro_batches: int = Field(
+        default=1,
+        ge=1,
+        description="parts in which a batch is encoded, for batches beyond the memory; the loss is "
+        "still the whole batch's",
+    )
     precision: Literal["float32", "tf32", "bf16"] = Field(
         default="float32",
         description="of matrix products while training: tf32 (CUDA only) in all of them, bf16 in "
@@ -192,6 +266,12 @@ class FitConfig(_Closed):
     data: DataConfig = DataConfig()
     optim: OptimConfig = OptimConfig()
     epochs: int = Field(default=15, ge=1)
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="epochs without a better validation metric after which a run ends early; null "
+        "goes on to the last",
+    )
     seed: int = Field(default=0, ge=0)
     log_every_steps: int = Field(default=10, ge=1, description="a line in metrics.jsonl")
     checkpoint_every_steps: int = Field(

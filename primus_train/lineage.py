@@ -48,7 +48,10 @@ class RunLineage(BaseModel):
     code: CodeRecord | None = Field(description="None in runs made before it was recorded")
     checkpoints: dict[str, str] = Field(description="file: SHA-256")
     store: str | None = Field(description="URI without credentials")
-    version: str
+    version: str | None = Field(description="None in an imported run")
+    imported: dict[str, str] | None = Field(
+        default=None, description="file, SHA-256 and layout of the published checkpoint it is"
+    )
     mask: str | None
     mask_sha256: str | None
     mask_spec: MaskSpec | None
@@ -93,10 +96,14 @@ def read_run_lineage(run: Path) -> RunLineage:
         raise StoreNotFoundError(f"run must be a folder with {RUN}, none found [run={run}]")
     record = read_json(folder / RUN)
     store: dict[str, Any] = record["store"]
-    version, uri = str(store["version"]), store.get("uri")
+    version, uri, imported = store["version"], store.get("uri"), record.get("imported")
     problems: list[str] = []
     spec, code = store.get("mask_spec"), record.get("code")
-    made_from, read_from = _read_store(folder, version=version, uri=uri, problems=problems)
+    made_from, read_from = (
+        (None, "nowhere")  # a published file does not tell what it was trained on
+        if imported is not None
+        else _read_store(folder, version=version, uri=uri, problems=problems)
+    )
     if read_from == "store" and store["mask"] is not None and uri is not None:
         made_from = _with_mask(made_from, store, root=open_root(uri), problems=problems)
     return RunLineage(
@@ -111,6 +118,7 @@ def read_run_lineage(run: Path) -> RunLineage:
         checkpoints={path.name: file_sha256(path) for path in sorted(folder.glob("*.pt"))},
         store=uri,
         version=version,
+        imported=imported,
         mask=store["mask"],
         mask_sha256=store["mask_sha256"],
         mask_spec=None if spec is None else MaskSpec.model_validate(spec),
@@ -161,6 +169,8 @@ def _with_mask(
 def print_run_lineage(lineage: RunLineage) -> str:
     """Return a run's lineage as a tree for people."""
     steps = "unfinished" if lineage.steps is None else f"{lineage.steps} steps"
+    if lineage.imported is not None:
+        steps = "steps not told"
     branches: dict[str, Any] = {
         "objective": f"{lineage.objective}, seed {lineage.seed}, {steps} on {lineage.device}",
         "checkpoints": lineage.checkpoints,
@@ -169,13 +179,16 @@ def print_run_lineage(lineage: RunLineage) -> str:
     if lineage.mask is not None:
         spec = None if lineage.mask_spec is None else lineage.mask_spec.model_dump(mode="json")
         branches[f"mask {lineage.mask}"] = {"sha256": lineage.mask_sha256, "recipe": spec}
-    where = f"store {lineage.store or 'not told'}@{lineage.version}"
-    told = {"store": "", "run": " (as the run kept it)", "nowhere": ""}[lineage.read_from]
-    branches[where + told] = (
-        "nothing is left that tells"
-        if lineage.made_from is None
-        else lineage_branches(lineage.made_from)
-    )
+    if lineage.imported is not None:
+        branches["imported from"] = lineage.imported
+    else:
+        where = f"store {lineage.store or 'not told'}@{lineage.version}"
+        told = {"store": "", "run": " (as the run kept it)", "nowhere": ""}[lineage.read_from]
+        branches[where + told] = (
+            "nothing is left that tells"
+            if lineage.made_from is None
+            else lineage_branches(lineage.made_from)
+        )
     if lineage.problems:
         branches["problems"] = list(lineage.problems)
     return print_tree(f"run {lineage.run}", branches)

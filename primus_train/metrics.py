@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -28,9 +28,14 @@ class MetricsLog:
     Args:
         out: the run's folder.
         from_step: lines of later steps, left by a run that was cut off, are dropped.
+        silent: touch no file: another process keeps the log.
     """
 
-    def __init__(self, out: Path, *, from_step: int) -> None:
+    def __init__(self, out: Path, *, from_step: int, silent: bool = False) -> None:
+        self._file: TextIO | None = None
+        self._board: SummaryWriter | None = None
+        if silent:
+            return
         path = out / "metrics.jsonl"
         kept = []
         if path.is_file():
@@ -50,11 +55,14 @@ class MetricsLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        self._board.close()
+        if self._file is not None and self._board is not None:
+            self._file.close()
+            self._board.close()
 
     def write(self, kind: str, *, step: int, epoch: int, values: dict[str, Any]) -> None:
         """Record ``values`` (nested dicts of numbers) of ``kind``, train or val, after a step."""
+        if self._file is None or self._board is None:
+            return
         line = {"kind": kind, "step": step, "epoch": epoch, **values}
         self._file.write(json.dumps(line, allow_nan=False) + "\n")
         self._file.flush()

@@ -7,10 +7,31 @@ from typing import Final, Never, TextIO
 
 from tqdm import tqdm
 
-__all__ = ["Progress"]
+__all__ = ["Pace", "Progress"]
 
 _LINE_EVERY_S: Final = 5.0
 _MEGABYTE: Final = 10**6
+
+
+class Pace:
+    """How fast a count has grown since it was first told.
+
+    Attributes:
+        per_second: None until there is a second telling.
+    """
+
+    def __init__(self) -> None:
+        self.per_second: float | None = None
+        self._first: tuple[float, float] | None = None
+
+    def reach(self, count: float) -> None:
+        """Say how far the count is."""
+        now = time.monotonic()
+        if self._first is None:
+            # What came before was done in another run, or in getting ready.
+            self._first = (now, count)
+        elif now > self._first[0]:
+            self.per_second = (count - self._first[1]) / (now - self._first[0])
 
 
 class Progress:

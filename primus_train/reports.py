@@ -17,7 +17,7 @@ from primus_train.data.version import identify_store
 from primus_train.figures import probe_figure
 from primus_train.files import file_sha256, read_json, write_atomic, write_json
 from primus_train.lineage import read_code
-from primus_train.probes.fewshot import PROBE_SCHEMA, ProbeConfig, probe
+from primus_train.probes.fewshot import PROBE_SCHEMA, ProbeConfig, Prompts, probe
 from primus_train.representation import embed_rows, read_pretrained
 from primus_train.validation import retrieve_targets
 from schemas.errors import UsageError
@@ -57,6 +57,7 @@ def report_probe(
     store: str,
     out: Path,
     config: ProbeConfig,
+    prompts: Prompts | None = None,
     untrained: bool = False,
     overwrite: bool = False,
     device: torch.device | None = None,
@@ -65,6 +66,19 @@ def report_probe(
     on_fetch: OnFetch | None = None,
 ) -> dict[str, Any]:
     """Probe a run's encoder into ``out``: probe.json, probe.parquet and probe.png.
+
+    Args:
+        run: a run's folder, or a checkpoint file.
+        store: ``URI[@REF]``.
+        out: the results' folder.
+        config: the protocol.
+        prompts: class: embedding (Dt,) of its prompts, where a head may start.
+        untrained: give the encoder its first weights back.
+        overwrite: replace another result in ``out``.
+        device: where to encode.
+        on_progress: called with ``window`` or ``trial``, done and of how many.
+        on_open: called with one line that says where the store's arrays are.
+        on_fetch: called while a remote version is fetched, with bytes done and of how many.
 
     Returns:
         The report in probe.json, with ``reused`` telling whether it was there before.
@@ -75,6 +89,8 @@ def report_probe(
     checkpoint = find_checkpoint(run)
     found = identify_store(store)
     asked = {**config.model_dump(mode="json"), "untrained": untrained}
+    if prompts is not None:
+        asked["prompts"] = {name: [float(x) for x in prompts[name]] for name in sorted(prompts)}
     key = _key("probe", checkpoint=checkpoint, version=found.version, config=asked)
     earlier = _earlier(out / "probe.json", key=key, overwrite=overwrite)
     if earlier is not None:
@@ -88,13 +104,13 @@ def report_probe(
         "key": key,
         "store": found.public_uri,
         "code": read_code().model_dump(mode="json"),
-        **probe(pretrained, data, config=config, on_progress=on_progress),
+        **probe(pretrained, data, config=config, prompts=prompts, on_progress=on_progress),
     }
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(report["rows"], schema=PROBE_SCHEMA), buffer)
     write_atomic(out / "probe.parquet", buffer.getvalue())
     title = (
-        f"linear probe, {report['encoder']} encoder ({report['objective']}), "
+        f"{config.protocol} probe, {report['encoder']} encoder ({report['objective']}), "
         f"{report['representation']}"
     )
     write_atomic(out / "probe.png", probe_figure(report["rows"], title=title))

@@ -37,7 +37,7 @@ class Pretrained:
 
     def origin(self) -> dict[str, Any]:
         """Return where the encoder comes from: its run, store version, mask, seed and step."""
-        names = ("run", "version", "mask", "mask_sha256", "mask_spec", "step")
+        names = ("run", "version", "mask", "mask_sha256", "mask_spec", "step", "imported")
         # A checkpoint written before some of these were kept does not tell them.
         return {**{name: self.meta.get(name) for name in names}, "seed": self.config.seed}
 

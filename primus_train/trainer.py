@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,12 +14,15 @@ from primus_train.checkpoint import Checkpoint, write_checkpoint
 from primus_train.config import FitConfig
 from primus_train.data.store import StoreData
 from primus_train.data.triplets import Triplets
+from primus_train.distributed import SOLO, Ranks
 from primus_train.losses.temperature import Temperature
 from primus_train.objectives.registry import make_objective
+from primus_train.optimizer import make_optimizer, set_learning_rate
 from primus_train.precision import product_precision
 from primus_train.representation import imu_spec
+from primus_train.schedule import learning_rate
 from primus_train.seeds import derive_seed
-from primus_train.step import make_optimizer, make_step
+from primus_train.step import make_step
 from schemas.errors import PrimusError, UsageError
 from schemas.mask import MaskRecord
 
@@ -43,7 +47,9 @@ class Trainer:
         store: whose rows are trained on.
         config: the run's config.
         device: where to compute.
+        steps: of the whole run; a schedule needs to know.
         classes: the version's labels in order.
+        ranks: the processes that train together; rank 0 alone writes files.
 
     Attributes:
         run: the run's key.
@@ -58,7 +64,9 @@ class Trainer:
         *,
         config: FitConfig,
         device: torch.device,
+        steps: int,
         classes: Sequence[str] = (),
+        ranks: Ranks = SOLO,
     ) -> None:
         self.config = config
         self.device = device
@@ -67,6 +75,8 @@ class Trainer:
         self.run = config.key(version=store.version, mask_sha256=_digest(store.mask))
         self.imu = imu_spec(store)
         self.classes = tuple(classes)
+        self.steps = steps
+        self._ranks = ranks
         self.objective = make_objective(
             config,
             channels=int(store.imu.shape[1]),
@@ -78,7 +88,9 @@ class Trainer:
         self.step = 0
         self.loss = math.nan
         self.best: dict[str, Any] | None = None
-        self._take = make_step(self.objective, self.optimizer, config=config, device=device)
+        self._take = make_step(
+            self.objective, self.optimizer, config=config, device=device, ranks=ranks
+        )
         self._draws = torch.Generator()
         self._unread: list[torch.Tensor] = []
         self._outcome: dict[str, torch.Tensor] = {}
@@ -112,7 +124,7 @@ class Trainer:
         tensors = self._model()
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{index}.{name}": value for name, value in state.items()}
-        write_checkpoint(path, Checkpoint(tensors=tensors, meta=self._meta()))
+        self._write(path, tensors)
 
     def save_best(self, path: Path) -> None:
         """Write the weights.
@@ -122,7 +134,11 @@ class Trainer:
         """
         self.check()
         tensors = {n: t for n, t in self._model().items() if not n.startswith("model.bank.")}
-        write_checkpoint(path, Checkpoint(tensors=tensors, meta=self._meta()))
+        self._write(path, tensors)
+
+    def _write(self, path: Path, tensors: dict[str, torch.Tensor]) -> None:
+        if self._ranks.first:
+            write_checkpoint(path, Checkpoint(tensors=tensors, meta=self._meta()))
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Go on from what ``save_last`` wrote.
@@ -156,12 +172,17 @@ class Trainer:
         # Seeded by the step: a resumed run draws what it would have drawn.
         self._draws.manual_seed(derive_seed(self.config.seed, "view", self.step))
         view = self.objective.make_view(batch.imu, generator=self._draws)
+        set_learning_rate(self.optimizer, self.learning_rate(self.step))
         with product_precision(self.config.optim.precision, device=self.device):
             self._outcome = self._take(batch, view=view)
         self._unread.append(self._outcome["loss"])
         self.step += 1
         if len(self._unread) >= _READ_EVERY:
             self.read()
+
+    def learning_rate(self, step: int) -> float:
+        """Return the rate of ``step``, counted from 0."""
+        return learning_rate(self.config.optim, step=step, steps=self.steps)
 
     def read(self) -> dict[str, float]:
         """Return the loss and its parts of the latest step, once all steps' losses are finite.
@@ -196,6 +217,23 @@ class Trainer:
                     f"weights must be finite, got NaN or infinity in {name} after "
                     f"{self.step} steps: {_ADVICE}"
                 )
+
+    def check_ranks(self) -> None:
+        """Compare the weights of all ranks.
+
+        Raises:
+            PrimusError: on all ranks, if they differ.
+        """
+        if self._ranks.size == 1:
+            return
+        digest = sha256()
+        for weight in self.objective.parameters():
+            digest.update(weight.detach().cpu().numpy().tobytes())
+        if not self._ranks.same(digest.hexdigest()):
+            raise PrimusError(
+                f"weights must be equal on all {self._ranks.size} ranks, they differ after "
+                f"{self.step} steps: train on devices of one kind, with one build of torch"
+            )
 
     def temperatures(self) -> dict[str, float]:
         """Return the objective's temperatures by name.

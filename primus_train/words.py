@@ -26,17 +26,31 @@ def say(command: str, report: dict[str, Any]) -> str:
             f"{report['seconds']:.1f} s, loss {report['loss']:.4f}, best {best['metric']} "
             f"{best['value']:.4f} after epoch {best['epoch'] + 1}"
         )
+    elif command == "import-checkpoint":
+        windows = report["imu"]
+        lines.append(
+            f"run {report['run']}: {report['objective']} imported from "
+            f"{report['imported']['file']}, layout {report['imported']['layout']}, for windows of "
+            f"{windows['samples']} samples at {windows['rate_hz']} Hz"
+        )
+    elif command == "export":
+        lines.append(
+            f"{report['file']}: {report['representation']} as {report['format']}, "
+            f"{report['bytes'] / 1e6:.1f} MB, differs from PyTorch by "
+            f"{report['largest_difference']:.1e} at most; its card is {report['card']}"
+        )
     elif command == "probe":
         lines.append(
             f"{report['encoder']} {report['objective']} on {report['version']}, "
-            f"{report['representation']}, {len(report['classes'])} classes"
+            f"{report['protocol']} on {report['representation']}, {len(report['classes'])} classes"
         )
         for row in report["rows"]:
             why = f" ({row['reason']})" if row["reason"] else ""
             flag = " near chance" if row["near_chance"] else ""
             lines.append(
                 f"  {row['split']:5} {row['shots']:4} shots: accuracy "
-                f"{_percent(row['accuracy'], row['accuracy_se'])}, n {row['n']}, "
+                f"{_percent(row['accuracy'], row['accuracy_se'])}, macro-F1 "
+                f"{_percent(row['macro_f1'], row['macro_f1_se'])}, n {row['n']}, "
                 f"{row['trials']} trials{flag}{why}"
             )
     else:

@@ -31,6 +31,7 @@ WAYS = {
     "frames_stage": {"ours", "encoder_alone", "decode_alone"},
     "imu": {"decode_448", "projectaria", "ours", "ours_reading"},
     "memory": {"short", "long"},
+    "probe_grid": {"ours", "one_by_one"},
     "publish": {"ours", "per_segment"},
     "reader": {"numpy", "ours", "ours_verified", "zarr"},
     "resample": {"published", "ours"},
@@ -244,6 +245,14 @@ def test_both_training_steps_descend_the_same_slope() -> None:
     assert found["loss_ours"] == pytest.approx(found["loss_published"], rel=1e-5)
     assert found["gradients_relative_distance"] < 1e-4
     assert found["share_of_equal_neighbours"] == 1
+
+
+@pytest.mark.slow
+def test_both_probe_grids_come_to_the_same_optima() -> None:
+    (found,) = quick("probe_grid").values()
+    assert found["problems"] == 10
+    assert found["share_of_equal_optima_to_1e_5"] == 1
+    assert found["largest_difference_of_accuracies"] < 0.02
 
 
 @pytest.mark.slow

@@ -24,10 +24,11 @@ from threading import Lock
 from typing import Any, Final
 from uuid import uuid4
 
-from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.files import fetch
 from pipelines.storage.places import RemotePlace, is_local, open_place
 from schemas.errors import StorageError, TakeError, UsageError
+from schemas.faults import with_retries
 
 __all__ = ["Mirror", "ensure_file", "file_etag", "file_size", "held_files", "open_mirror"]
 
@@ -35,6 +36,8 @@ _SMALL_BYTES: Final = 32 << 20
 """Files that the catalogue asked for and that are smaller stay for the takes."""
 
 _STAND_IN: Final = b"primus: not fetched from the object store yet\n"
+_FIELD: Final = "dataset.root"
+_SCRATCH: Final = "execution.scratch"
 _TAGS: Final = ("ETag", "etag", "md5Hash", "LastModified", "created", "mtime")
 _MIRRORS: Final[dict[Path, "Mirror"]] = {}
 _MIRRORS_LOCK: Final = Lock()
@@ -109,7 +112,7 @@ class Mirror:
         listed = self._listed.get(relative)
         if listed is None:
             raise TakeError("file_missing", f"file must exist, got {relative}")
-        with storage_faults(self.root):
+        with storage_faults(self.root, fields=_SCRATCH):
             descriptor = os.open(self._lock_path(relative), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -161,7 +164,7 @@ class Mirror:
     def _list(self) -> dict[str, _Listed]:
         place = self._place
         try:
-            with storage_faults(place):
+            with storage_faults(place, fields=_FIELD):
                 found: dict[str, dict[str, Any]] = with_retries(
                     lambda: place.fs.find(place.path, detail=True), what=f"list {place}"
                 )
@@ -228,7 +231,7 @@ class Mirror:
             temporary.unlink(missing_ok=True)
 
     def _check_same(self, place: RemotePlace, listed: _Listed) -> None:
-        with storage_faults(place):
+        with storage_faults(place, fields=_FIELD):
             now = with_retries(lambda: place.fs.info(place.path), what=f"read {place}")
         if _tag(now) != listed.tag:
             raise StorageError(
@@ -369,7 +372,7 @@ def _make_private(folder: Path) -> None:
     Raises:
         StorageError: if somebody else's lies there, or it cannot be made.
     """
-    with storage_faults(folder):
+    with storage_faults(folder, fields=_SCRATCH):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():

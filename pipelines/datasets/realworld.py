@@ -9,8 +9,8 @@ compared, and neither are the parts of a recording that was interrupted.
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Final
 
@@ -21,10 +21,12 @@ from pipelines.datasets.base import Catalogue, ImuRecording
 from pipelines.datasets.rooted import RootedReader
 from pipelines.imu.realworld_zip import (
     ARCHIVE_NAME,
+    BrokenArchive,
     RecordedTriad,
     ZipMember,
     cut_runs,
     list_recordings,
+    name_broken_archive,
     read_recording,
 )
 from schemas.errors import TakeError, UsageError
@@ -65,7 +67,8 @@ class RealWorldReader(RootedReader):
         """Return a take for each person, activity, part and place of ``dataset.positions``.
 
         ``take_uid`` is such as ``proband4-climbingup-2-head``. A place that was worn in no file of
-        a recording, or lacks one of its two sensors there, is that take's fault.
+        a recording, or lacks one of its two sensors there, is that take's fault. A damaged archive
+        is the fault of the takes whose files it held.
 
         Raises:
             UsageError: if the folder is not there or holds no archive of a known activity.
@@ -82,25 +85,18 @@ class RealWorldReader(RootedReader):
         takes: dict[str, Take] = {}
         faults: dict[str, TakeError] = {}
         for (proband, activity), paths in archives.items():
-            files: list[_File] = []
-            broken: TakeError | None = None
-            for relative in paths:
-                try:
-                    members = list_recordings(self._file(relative))
-                except TakeError as error:
-                    broken = broken or error
-                    continue
-                files += [_File(relative, m) for m in members if m.activity == activity]
+            files, broken = self._list(paths, activity=activity)
             for position in self._config.positions:
                 for take, fault in _pair_up(
                     [f for f in files if f.member.position == position],
+                    broken=broken,
                     proband=proband,
                     activity=activity,
                     position=position,
                 ):
                     takes[take.take_uid] = take
                     if fault is not None:
-                        faults[take.take_uid] = broken or fault
+                        faults[take.take_uid] = fault
         return Catalogue(
             takes=tuple(takes[uid] for uid in sorted(takes)), narrations={}, faults=faults
         )
@@ -137,6 +133,28 @@ class RealWorldReader(RootedReader):
             info=info,
         )
 
+    def _list(
+        self, archives: list[str], *, activity: str
+    ) -> tuple[list[_File], list[BrokenArchive]]:
+        """Return the files of an activity in some archives, and which of those are damaged."""
+        files: list[_File] = []
+        broken: list[BrokenArchive] = []
+        for relative in archives:
+            try:
+                listing = list_recordings(self._file(relative))
+            except TakeError as error:
+                lost = name_broken_archive(PurePosixPath(relative).name, fault=error)
+                broken += [lost] if lost is not None else []
+                continue
+            files += [_File(relative, m) for m in listing.members if m.activity == activity]
+            # Beside others in an archive, the one without a number is the first.
+            broken += [
+                replace(one, part=one.part or 1)
+                for one in listing.broken
+                if one.activity == activity
+            ]
+        return files, broken
+
     def _read(self, take: Take) -> tuple[RecordedTriad, RecordedTriad]:
         if take.imu is None:
             raise TakeError("imu_file_missing", f"take must have both sensors [{take.take_name}]")
@@ -163,7 +181,12 @@ def _find_archives(root: Path) -> dict[tuple[int, str], list[str]]:
 
 
 def _pair_up(
-    files: list[_File], *, proband: int, activity: str, position: str
+    files: list[_File],
+    *,
+    broken: list[BrokenArchive],
+    proband: int,
+    activity: str,
+    position: str,
 ) -> list[tuple[Take, TakeError | None]]:
     """Return a take for each part, with what rules it out."""
     parts: dict[str, defaultdict[int, list[_File]]] = {
@@ -171,32 +194,50 @@ def _pair_up(
     }
     for file in files:
         parts[file.member.sensor][file.member.part].append(file)
+    for archive in broken:
+        if archive.part is not None:
+            _ = parts[archive.sensor][archive.part]  # it was there, whatever it held
     accel, gyro = parts["acc"], parts["gyr"]
     if len(accel) == len(gyro) == 1 and accel.keys() != gyro.keys():
         # Some single recordings carry a number in one sensor's file name and none in the other's.
         gyro[next(iter(accel))] = gyro.pop(next(iter(gyro)))
     made: list[tuple[Take, TakeError | None]] = []
     for part in sorted({*accel, *gyro}) or [1]:
+        found = {sensor: parts[sensor].get(part, []) for sensor in _SENSOR_NAMES}
+        fault = _find_fault(
+            found, broken, part=part, what=f"{activity}, part {part}, {position}", proband=proband
+        )
+        pair = None if fault is not None else (found["acc"][0], found["gyr"][0])
         uid = f"proband{proband}-{activity}-{part}-{position}"
-        fault: TakeError | None = None
-        for sensor, said in _SENSOR_NAMES.items():
-            here = parts[sensor].get(part, [])
-            if len(here) > 1:
-                names = " and ".join(f"{f.archive}/{f.member.name}" for f in here)
-                fault = TakeError(
-                    "imu_file_ambiguous", f"{said} must have one file a part, got {names}"
-                )
-            elif not here:
-                fault = TakeError(
-                    "imu_file_missing",
-                    f"{said} must have a file for {activity}, part {part}, {position}, got none "
-                    f"[proband{proband}/data]",
-                )
-            if fault is not None:
-                break
-        pair = None if fault is not None else (accel[part][0], gyro[part][0])
         made.append((_make_take(uid, proband, activity, position, pair=pair), fault))
     return made
+
+
+def _find_fault(
+    found: dict[str, list[_File]],
+    broken: list[BrokenArchive],
+    *,
+    part: int,
+    what: str,
+    proband: int,
+) -> TakeError | None:
+    """Return why a part is no take, None where it has one file of each sensor."""
+    lacking = [sensor for sensor in _SENSOR_NAMES if not found[sensor]]
+    for archive in broken:
+        # It may have held what is missing.
+        if archive.sensor in lacking and archive.part in (part, None):
+            return archive.fault
+    for sensor, said in _SENSOR_NAMES.items():
+        here = found[sensor]
+        if len(here) > 1:
+            names = " and ".join(f"{f.archive}/{f.member.name}" for f in here)
+            return TakeError("imu_file_ambiguous", f"{said} must have one file a part, got {names}")
+        if not here:
+            return TakeError(
+                "imu_file_missing",
+                f"{said} must have a file for {what}, got none [proband{proband}/data]",
+            )
+    return None
 
 
 def _make_take(

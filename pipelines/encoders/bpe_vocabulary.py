@@ -60,4 +60,11 @@ def read_bpe_tokenizer(path: Path, *, vocabulary: int) -> CLIPTokenizer:
             f"merges must fill the model's vocabulary of {vocabulary} tokens, got {len(vocab)} "
             f"[{path}]"
         )
+    # A merge joins what the bytes or earlier merges made.
+    unknown = next((part for pair in merges for part in pair if part not in vocab), None)
+    if unknown is not None:
+        raise UsageError(
+            f"merges must join known tokens, got {unknown.encode('unicode_escape').decode():.50} "
+            f"[{path}]"
+        )
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)

@@ -177,11 +177,19 @@ def check_preprocessing(folder: Path, *, image_size: int) -> None:
     crop = wanted.get("crop_size", image_size)
     found = {
         **{key: wanted[key] for key in ours if key in wanted},
-        "crop_size": crop["height"] if isinstance(crop, dict) else crop,
+        "crop_size": crop.get("height") if isinstance(crop, dict) else crop,
     }
     for key, value in {**ours, "crop_size": image_size}.items():
-        if key in found and not np.allclose(found[key], value, rtol=0, atol=1e-6):
-            raise UsageError(f"{key} must be CLIP's {value}, got {found[key]} [{path}]")
+        if key in found and not _is_close(found[key], value):
+            raise UsageError(f"{key} must be CLIP's {value}, got {found[key]!a:.200} [{path}]")
+
+
+def _is_close(found: Any, value: Any) -> bool:  # noqa: ANN401 - whatever JSON can say
+    try:
+        numbers = np.asarray(found, np.float64)
+        return numbers.shape == np.shape(value) and np.allclose(numbers, value, rtol=0, atol=1e-6)
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def digest_files(files: EncoderFiles) -> str:

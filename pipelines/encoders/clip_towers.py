@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from pipelines.encoders.bpe_vocabulary import read_bpe_tokenizer
@@ -53,14 +52,60 @@ def load_towers(files: EncoderFiles) -> Towers:
     """
     checkpoint = find_clip4clip(files)
     if checkpoint is not None:
-        return _load_clip4clip(checkpoint, folder=files.folder)
-    settings = read_settings(files.folder, required=True)
-    return Towers(
-        vision=_load_tower(CLIPVisionModelWithProjection, files),
-        text=_load_tower(CLIPTextModelWithProjection, files),
-        tokenizer=_load_tokenizer(files.folder, vocabulary=None),
-        meaning=settings.get(MEANING_FIELD),
-    )
+        towers = _load_clip4clip(checkpoint, folder=files.folder)
+    else:
+        settings = read_settings(files.folder, required=True)
+        towers = Towers(
+            vision=_load_tower(CLIPVisionModelWithProjection, files),
+            text=_load_tower(CLIPTextModelWithProjection, files),
+            tokenizer=_load_tokenizer(files.folder, vocabulary=None),
+            meaning=_meaning(settings, folder=files.folder),
+        )
+    _try_out(towers, folder=files.folder)
+    return towers
+
+
+def _try_out(towers: Towers, *, folder: Path) -> None:
+    """Refuse what loads and does not work, before a night's run meets it at its first sentence.
+
+    Raises:
+        UsageError: if the tokenizer is not the model's, or either tower fails.
+    """
+    rows = towers.text.get_input_embeddings().num_embeddings
+    last = max(towers.tokenizer.get_vocab().values(), default=0)
+    if last >= rows:
+        raise UsageError(
+            f"encoder's tokenizer must have the model's {rows} tokens, got one numbered {last} "
+            f"[{folder}]"
+        )
+    # Where a sentence is read off; 2 is the published configs' word for the highest token.
+    end = towers.text.config.eos_token_id
+    if end not in (2, towers.tokenizer.eos_token_id):
+        raise UsageError(
+            f"eos_token_id must be the tokenizer's, {towers.tokenizer.eos_token_id}, got "
+            f"{end!a:.50} [{folder / 'config.json'}]"
+        )
+    side = towers.vision.config.image_size
+    try:
+        ids = torch.tensor(towers.tokenizer(["a"], verbose=False)["input_ids"])
+        with torch.inference_mode():
+            towers.text(input_ids=ids, attention_mask=torch.ones_like(ids))
+            towers.vision(pixel_values=torch.zeros((1, 3, side, side)))
+    # Settings that contradict one another fail wherever a layer first meets them.
+    except Exception as error:
+        raise UsageError(
+            f"encoder folder must hold a CLIP that takes a sentence and a picture, got "
+            f"{_first_line(error)} [{folder}]"
+        ) from error
+
+
+def _meaning(settings: Mapping[str, Any], *, folder: Path) -> str | None:
+    meaning = settings.get(MEANING_FIELD)
+    if meaning is not None and not isinstance(meaning, str):
+        raise UsageError(
+            f"{MEANING_FIELD} must be a sentence, got {meaning!a:.200} [{folder / 'config.json'}]"
+        )
+    return meaning
 
 
 def _load_clip4clip(checkpoint: Path, *, folder: Path) -> Towers:
@@ -81,7 +126,7 @@ def _load_clip4clip(checkpoint: Path, *, folder: Path) -> Towers:
         vision=_fill(CLIPVisionModelWithProjection, vision, weights, path=checkpoint),
         text=_fill(CLIPTextModelWithProjection, text, weights, path=checkpoint),
         tokenizer=tokenizer,
-        meaning=settings.get(MEANING_FIELD),
+        meaning=_meaning(settings, folder=folder),
     )
 
 
@@ -113,6 +158,7 @@ def _fill(
 def _load_tower(kind: type[Any], files: EncoderFiles) -> Any:  # noqa: ANN401
     try:
         with quiet_transformers():
+            _check_claim(kind, files)
             model, info = kind.from_pretrained(
                 files.folder,
                 local_files_only=True,
@@ -121,9 +167,10 @@ def _load_tower(kind: type[Any], files: EncoderFiles) -> Any:  # noqa: ANN401
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    # Settings of no sense fail wherever transformers first uses them.
+    except Exception as error:
         raise UsageError(
-            f"encoder folder must hold a CLIP, got {str(error).splitlines()[0]} [{files.folder}]"
+            f"encoder folder must hold a CLIP, got {_first_line(error)} [{files.folder}]"
         ) from error
     if faults := sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]])):
         raise UsageError(
@@ -133,18 +180,49 @@ def _load_tower(kind: type[Any], files: EncoderFiles) -> Any:  # noqa: ANN401
     return model
 
 
+def _check_claim(kind: type[Any], files: EncoderFiles) -> None:
+    """Refuse settings that describe more numbers than the files can hold, before room is made."""
+    config = kind.config_class.from_pretrained(files.folder, local_files_only=True)
+    with torch.device("meta"):
+        wanted = sum(value.numel() for value in kind(config).parameters())
+    held = sum(path.stat().st_size for path in files.weights)
+    if wanted > held:
+        raise ValueError(f"settings of {wanted} numbers and weight files of {held} bytes")
+
+
+def _first_line(error: Exception) -> str:
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    # A word of the file may be no text.
+    return said.encode(errors="backslashreplace").decode()
+
+
 def _load_tokenizer(folder: Path, *, vocabulary: int | None) -> CLIPTokenizer:
-    if any((folder / name).exists() for name in _TOKENIZER_FILES):
-        tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-    elif vocabulary is not None and (folder / BPE_FILE).exists():
-        tokenizer = read_bpe_tokenizer(folder / BPE_FILE, vocabulary=vocabulary)
-    elif vocabulary is None:
-        raise UsageError(f"encoder folder must hold a tokenizer, got {folder}")
-    else:
+    tokenizer = _find_tokenizer(folder, vocabulary=vocabulary)
+    try:
+        # Settles the shared object's settings before any thread uses it.
+        tokenizer(["a"], padding=False, truncation=False)
+        _ = int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
+    except Exception as error:
         raise UsageError(
-            "a CLIP4Clip checkpoint needs its tokenizer beside it: CLIP's tokenizer.json, or "
-            f"vocab.json with merges.txt, or {BPE_FILE}; got {folder}"
-        )
-    # Settles the shared object's settings before any thread uses it.
-    tokenizer(["a"], padding=False, truncation=False)
+            f"encoder's tokenizer must be CLIP's, got {_first_line(error)} [{folder}]"
+        ) from error
     return tokenizer
+
+
+def _find_tokenizer(folder: Path, *, vocabulary: int | None) -> CLIPTokenizer:
+    if any((folder / name).exists() for name in _TOKENIZER_FILES):
+        try:
+            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        # The tokenizers' own library, in Rust, raises plain Exceptions.
+        except Exception as error:
+            raise UsageError(
+                f"encoder's tokenizer must be CLIP's, got {_first_line(error)} [{folder}]"
+            ) from error
+    if vocabulary is None:
+        raise UsageError(f"encoder folder must hold a tokenizer, got {folder}")
+    if (folder / BPE_FILE).exists():
+        return read_bpe_tokenizer(folder / BPE_FILE, vocabulary=vocabulary)
+    raise UsageError(
+        "a CLIP4Clip checkpoint needs its tokenizer beside it: CLIP's tokenizer.json, or "
+        f"vocab.json with merges.txt, or {BPE_FILE}; got {folder}"
+    )

@@ -29,10 +29,13 @@ from schemas.time import NS_PER_MS, NS_PER_S
 
 __all__ = [
     "ARCHIVE_NAME",
+    "ArchiveListing",
+    "BrokenArchive",
     "RecordedTriad",
     "ZipMember",
     "cut_runs",
     "list_recordings",
+    "name_broken_archive",
     "read_recording",
 ]
 
@@ -87,6 +90,27 @@ class ZipMember:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrokenArchive:
+    """An archive whose files cannot be told: its name alone says of what they were."""
+
+    sensor: str
+    """acc or gyr."""
+    activity: str
+    part: int | None
+    """None where the name has no number."""
+    fault: TakeError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveListing:
+    """What an archive holds, as far as it can be read."""
+
+    members: tuple[ZipMember, ...]
+    broken: tuple[BrokenArchive, ...]
+    """Archives inside it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedTriad:
     """All samples of one sensor, on its device's clock.
 
@@ -107,30 +131,55 @@ class RecordedTriad:
     unstamped: int
 
 
-def list_recordings(path: Path) -> tuple[ZipMember, ...]:
+def list_recordings(path: Path) -> ArchiveListing:
     """Return the accelerometer and gyroscope files of an archive, those in archives inside it too.
 
-    Other files, such as the readme, are passed over.
+    Other files, such as the readme, are passed over. A damaged archive inside it costs no file but
+    its own.
 
     Raises:
-        TakeError: ``imu_file_unreadable`` if an archive is damaged; ``imu_file_too_large`` if it
-            is, or holds, far more than a recording.
+        TakeError: ``imu_file_unreadable`` if the archive is damaged, or one inside it whose name
+            does not say what it held; ``imu_file_too_large`` if it is, or holds, far more than a
+            recording.
     """
     found: list[ZipMember] = []
+    broken: list[BrokenArchive] = []
     with _open_archive(path, place=path.name) as archive:
         for name in archive.namelist():
             base = PurePosixPath(name).name
             if base.startswith(".") or name.endswith("/"):
                 continue
-            if base.endswith(".zip"):
-                data = _read(archive, name, place=path.name)
-                with _open_archive(io.BytesIO(data), place=f"{path.name}/{name}") as inner:
-                    part = _part_of(ARCHIVE_NAME, base)
-                    found += _csv_members(inner.namelist(), prefix=f"{name}/", part=part)
-            else:
+            if not base.endswith(".zip"):
                 part = _part_of(ARCHIVE_NAME, path.name)
                 found += _csv_members([name], prefix="", part=part)
-    return tuple(sorted(found, key=lambda m: (m.sensor, m.activity, m.position, m.part, m.name)))
+                continue
+            try:
+                found += _list_inner(archive, name, place=path.name)
+            except TakeError as error:
+                lost = name_broken_archive(base, fault=error)
+                if lost is None:
+                    raise
+                broken.append(lost)
+    found.sort(key=lambda m: (m.sensor, m.activity, m.position, m.part, m.name))
+    return ArchiveListing(members=tuple(found), broken=tuple(broken))
+
+
+def name_broken_archive(name: str, *, fault: TakeError) -> BrokenArchive | None:
+    """Return what a damaged archive held by its name; None where that says nothing.
+
+    Args:
+        name: of the archive, without folders.
+        fault: met in reading it.
+    """
+    match = ARCHIVE_NAME.fullmatch(name)
+    if match is None:
+        return None
+    return BrokenArchive(
+        sensor=_SENSORS[match[1]],
+        activity=match[2],
+        part=int(match[3]) if match[3] else None,
+        fault=fault,
+    )
 
 
 def read_recording(path: Path, name: str) -> RecordedTriad:
@@ -260,12 +309,33 @@ def _csv_members(names: list[str], *, prefix: str, part: int | None) -> list[Zip
     return found
 
 
+def _list_inner(archive: zipfile.ZipFile, name: str, *, place: str) -> list[ZipMember]:
+    """Return the files of an archive inside another.
+
+    Raises:
+        TakeError: as ``list_recordings``.
+    """
+    inner_place = f"{place}/{name}"
+    # The damage may be in its packing: that too is its own, not that of the archive around it.
+    with _zip_faults(inner_place):
+        data = _read(archive, name, place=place)
+    with _open_archive(io.BytesIO(data), place=inner_place) as inner:
+        part = _part_of(ARCHIVE_NAME, PurePosixPath(name).name)
+        return _csv_members(inner.namelist(), prefix=f"{name}/", part=part)
+
+
 @contextmanager
 def _open_archive(source: Path | io.BytesIO, *, place: str) -> Iterator[zipfile.ZipFile]:
-    try:
+    with _zip_faults(place):
         _check_directory(source, place=place)
         with zipfile.ZipFile(source) as archive:
             yield archive
+
+
+@contextmanager
+def _zip_faults(place: str) -> Iterator[None]:
+    try:
+        yield
     except _BROKEN as error:
         raise TakeError(
             "imu_file_unreadable", f"archive must be a whole zip file, got: {error} [{place}]"

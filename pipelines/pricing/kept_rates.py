@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from pipelines.config import PrepConfig
 from pipelines.parts.keys import PART_VERSIONS
 from pipelines.pricing.rates import Rates
-from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.files import write_atomic
 from pipelines.storage.places import Place
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import StorageError
+from schemas.faults import with_retries
 from schemas.store import canonical_json, sha256_hex
 
 __all__ = ["RATES_VERSION", "find_rates", "keep_rates", "rates_identity"]

@@ -10,12 +10,11 @@ from pipelines.config import PrepConfig
 from pipelines.pricing.calibrate import LONG, SHORT, Calibration
 from pipelines.pricing.clips import PreparedClip
 from pipelines.pricing.rates import Rates, fit_line
+from pipelines.pricing.timed_publish import publish_timed
 from pipelines.profile.work import WorkMeter
 from pipelines.stores.prepared_takes import PreparedTake
-from pipelines.stores.publish import publish_version
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import PrimusError
-from schemas.manifest import QUARANTINE_SCHEMA, RunRecord
 from schemas.store import SEGMENTS, version_path
 
 __all__ = ["measure_publish"]
@@ -80,14 +79,12 @@ def _publish(
     meter = WorkMeter()
     store = config.store.place
     began = time.perf_counter()
-    published = publish_version(
+    published = publish_timed(
         store,
         takes=takes,
         config=config,
-        encoder=spec,
+        spec=spec,
         sources=[source for one in clips for source in one.outcome.sources],
-        quarantine=QUARANTINE_SCHEMA.empty_table(),
-        run=_NO_RUN,
         meter=meter,
     )
     wall_s = time.perf_counter() - began
@@ -115,23 +112,3 @@ def _copy(one: PreparedClip, i: int) -> PreparedTake:
         frames_key=outcome.keys.get("frames"),
         text_key=outcome.keys.get("text"),
     )
-
-
-_NO_RUN: Final = RunRecord(
-    version="",
-    made_at="",
-    seconds={},
-    executor="inline",
-    workers=1,
-    computed_takes=0,
-    reused_takes=0,
-    python="",
-    platform="",
-    packages={},
-    commit=None,
-    parts={},
-    parts_uri="",
-    dataset_root="",
-    store_uri="",
-    manifest_sha256="",
-)

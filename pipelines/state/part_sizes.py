@@ -5,8 +5,9 @@ from contextlib import suppress
 from typing import Final, TypeAlias, get_args
 
 from pipelines.parts.store import PartKind
-from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.places import Place, is_local
+from schemas.faults import with_retries
 
 __all__ = ["PartSizes", "list_parts"]
 

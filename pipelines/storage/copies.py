@@ -14,9 +14,10 @@ from threading import Lock
 from typing import Any, Final
 from uuid import uuid4
 
-from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.files import fetch
 from pipelines.storage.places import Place, RemotePlace, is_local
+from schemas.faults import with_retries
 
 __all__ = ["KEPT_BYTES", "CopyShelf", "kept_copy"]
 

@@ -14,8 +14,9 @@ from uuid import uuid4
 
 from typing_extensions import Buffer
 
-from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.places import Place, RemotePlace, is_local
+from schemas.faults import with_retries
 
 __all__ = [
     "fetch",

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.places import Place, is_local
 from schemas.errors import StorageError
+from schemas.faults import with_retries
 
 __all__ = ["FileAge", "file_ages"]
 

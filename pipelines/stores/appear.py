@@ -8,12 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.files import upload
 from pipelines.storage.places import Place, is_local
 from pipelines.stores.contents import file_sizes, has_object, is_unfinished
 from pipelines.stores.sealed import find_digest_problems
 from schemas.errors import StoreDamagedError
+from schemas.faults import with_retries
 from schemas.store import MANIFEST, RUN, version_path
 
 __all__ = ["Staged", "let_appear", "stage"]

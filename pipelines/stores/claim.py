@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
-from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.places import Place, is_local
 from pipelines.stores.contents import read_object
+from schemas.faults import with_retries
 
 __all__ = ["claim"]
 

@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.files import upload
 from pipelines.storage.places import Place, is_local
+from schemas.faults import with_retries
 
 __all__ = [
     "child_names",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from pipelines.storage.faults import storage_faults
 from pipelines.storage.files import file_sha256, local_copy, upload, write_atomic
@@ -16,6 +16,8 @@ from pipelines.storage.places import Place, open_place
 from pipelines.stores.blueprint import Blueprint, open_blueprint
 from pipelines.stores.contents import file_sizes
 from pipelines.stores.rebuild import Rebuilder, make_metadata, read_config
+from pipelines.stores.repair_masks import find_bad_masks, redraw_mask
+from pipelines.stores.repair_report import Healed, RepairReport, Unhealed
 from pipelines.stores.sealed import (
     find_digest_problems,
     read_manifest,
@@ -34,42 +36,14 @@ from schemas.store import (
     version_path,
 )
 
-__all__ = ["Healed", "RepairReport", "Unhealed", "repair_version"]
+__all__ = ["repair_version"]
 
 _RUN_AGAIN: Final = (
     "run `primus-prep run` again with the config of the version and the dataset there: it makes "
     "what is missing and mends the version under the same id"
 )
+_NO_TABLE: Final = f"{SEGMENTS} must be right first, it could not be mended"
 _SHAPING: Final = ("numpy", "pyarrow", "zarr")
-
-
-class _Closed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Healed(_Closed):
-    """An object that is right again, or would be."""
-
-    object: str = Field(description="path relative to the version")
-    how: str = Field(description="rebuilt, copied (from beside the parts) or removed (an extra)")
-
-
-class Unhealed(_Closed):
-    """An object that stays wrong."""
-
-    object: str
-    why: str
-    remedy: str
-
-
-class RepairReport(_Closed):
-    """What a repair did, or would do."""
-
-    store: str
-    version: str
-    dry_run: bool
-    healed: tuple[Healed, ...]
-    unhealed: tuple[Unhealed, ...]
 
 
 def repair_version(
@@ -83,7 +57,8 @@ def repair_version(
     """Make the bad objects of a version again, from its blueprint and the parts.
 
     Each is put in place by one write, and only if it has the digest in the manifest, whose own is
-    the version's id: the id stays, whatever happens. What is right is not touched.
+    the version's id: the id stays, whatever happens. What is right is not touched. Masks are drawn
+    again: a table is proven by its record, a record by the table.
 
     Args:
         store: place of the store.
@@ -109,6 +84,7 @@ def repair_version(
         # While there is no manifest nothing can be told of the rest.
         if found is None or (isinstance(found, Healed) and not dry_run):
             done += mend.heal_objects(progress)
+            done += mend.heal_masks(done)
     return RepairReport(
         store=str(store),
         version=version,
@@ -197,6 +173,35 @@ class _Mend:
                 progress(len(done), len(bad))
         return done
 
+    def heal_masks(self, done: Sequence[Healed | Unhealed]) -> list[Healed | Unhealed]:
+        """Deal with the version's masks, once its table is right.
+
+        Args:
+            done: what was dealt with before.
+        """
+        bad = find_bad_masks(self._store, self._version)
+        if not bad:
+            return []
+        rows = next((one for one in done if one.object == SEGMENTS), None)
+        if isinstance(rows, Unhealed):
+            return [Unhealed(object=b, why=_NO_TABLE, remedy=_RUN_AGAIN) for b in bad.values()]
+        with ExitStack() as copies:
+            if rows is not None and self._dry_run and self._rebuilder is not None:
+                table = self._rebuilder.segments / SEGMENTS
+            else:
+                table = copies.enter_context(local_copy(self._target / SEGMENTS))
+            return [
+                redraw_mask(
+                    self._store,
+                    self._version,
+                    name,
+                    table=table,
+                    folder=self._folder,
+                    dry_run=self._dry_run,
+                )
+                for name in bad
+            ]
+
     def _heal(
         self, name: str, digest: str, *, manifest: Manifest, rows: Healed | Unhealed | None
     ) -> Healed | Unhealed:
@@ -221,7 +226,7 @@ class _Mend:
         if name == SEGMENTS:
             return rebuilder.segments / name
         if isinstance(rows, Unhealed):
-            raise StoreDamagedError(f"{SEGMENTS} must be right first, it could not be mended")
+            raise StoreDamagedError(_NO_TABLE)
         number = _chunk_number(name)
         if self._chunk is None or self._chunk[0] != number:
             with ExitStack() as copies:

@@ -8,9 +8,10 @@ from pipelines.align.sync_audit import SyncAudit, measure_lag
 from pipelines.config import AuditConfig
 from pipelines.parts.motion_trace import read_motion_trace
 from pipelines.parts.store import PartStore
-from pipelines.storage.faults import storage_faults, with_retries
+from pipelines.storage.faults import storage_faults
 from pipelines.storage.files import write_atomic
 from pipelines.storage.places import Place
+from schemas.faults import with_retries
 from schemas.store import canonical_json, sha256_hex
 from schemas.time import NS_PER_MS
 

@@ -14,6 +14,10 @@ _EXAMPLES: Final = """examples:
   primus-train fit --store STORE@v1 --mask keep10 --objective imu2clip --out runs/clip \\
       --set epochs=30 --set data.batch_size=128
   primus-train fit --store s3://bucket/store@v1 --out runs/remote
+  primus-train fit --store STORE@v1 --out runs/long --set optim.schedule=cosine \\
+      --set optim.warmup_steps=500 --set patience=3 --resume
+  torchrun --standalone --nproc-per-node 4 -m primus_train.cli fit --store STORE@v1 \\
+      --out runs/four --set data.batch_size=1024
 """
 
 
@@ -24,7 +28,8 @@ def add(commands: Subparsers) -> None:
         formatter_class=RAW,
         help="pretrain an IMU encoder",
         description="Pretrain an IMU encoder on split train; split val chooses the checkpoint. A "
-        "finished run of the same store version, mask, config and seed in --out is reused.",
+        "finished run of the same store version, mask, config and seed in --out is reused. SIGTERM "
+        "and Ctrl-C end it after a step, and --resume goes on from there to the bit.",
         epilog=_EXAMPLES,
     )
     add_reading(parser)
@@ -50,10 +55,11 @@ def add(commands: Subparsers) -> None:
     add_reporting(parser, run_command=_run)
 
 
-def _run(args: argparse.Namespace) -> dict[str, Any]:
+def _run(args: argparse.Namespace) -> dict[str, Any] | None:
     from primus_train.config import make_fit_config, parse_objective
+    from primus_train.distributed import rank_here
     from primus_train.loop import FitState
-    from primus_train.progress import Progress
+    from primus_train.progress import Pace, Progress
     from primus_train.runs import fit
 
     flags: dict[str, Any] = {}
@@ -64,9 +70,13 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         flags["seed"] = args.seed
     config = make_fit_config(file=args.config, flags=flags, overrides=args.overrides)
     with Progress("fetch", unit="megabyte") as fetched, Progress("fit", unit="step") as progress:
+        pace = Pace()
 
         def on_step(state: FitState) -> None:
+            pace.reach(state.step * config.data.batch_size)
             note = f"epoch {state.epoch}"
+            if pace.per_second is not None:
+                note += f" {pace.per_second:.0f} windows/s"
             if math.isfinite(state.loss):  # the first steps' losses are not read yet
                 note += f" loss {state.loss:.4f}"
             if state.best is not None:
@@ -85,4 +95,4 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
             on_open=say_store,
             on_fetch=fetched.show_bytes,
         )
-    return {"run": str(args.out), **record}
+    return {"run": str(args.out), **record} if rank_here() == 0 else None

@@ -21,7 +21,10 @@ __all__ = ["add"]
 _EXAMPLES: Final = """examples:
   primus-train probe --checkpoint runs/primus --store STORE@latest --shots 1,5,10,20 \\
       --trials 10 --out results/primus
+  primus-train probe --checkpoint runs/primus --store STORE@latest --shots-by take --out results/t
   primus-train probe --checkpoint runs/primus --untrained --store STORE@latest --out results/none
+  primus-train probe --checkpoint runs/primus --untrained --protocol finetune \\
+      --store STORE@latest --out results/standard-training
 """
 
 
@@ -30,15 +33,25 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "probe",
         formatter_class=RAW,
-        help="few-shot linear probe of an encoder",
-        description="Fit a linear classifier on k labelled windows a class of split train and "
-        "score it: table (Parquet, JSON) and figure, mean and standard error over trials.",
+        help="few-shot probe of an encoder",
+        description="Fit a classifier on k labelled windows a class of split train and score it: "
+        "table (Parquet, JSON) and figure, mean and standard error over trials.",
         epilog=_EXAMPLES,
     )
     add_reading(parser)
     add_checkpoint(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="results' folder")
     parser.add_argument("--shots", type=int_list, metavar="K,...", help="default 1,5,10,20")
+    parser.add_argument(
+        "--protocol",
+        help="logistic, published, knn or finetune (all parameters; with --untrained: standard "
+        "training); default logistic",
+    )
+    parser.add_argument(
+        "--shots-by",
+        help="segment, or take: shots from as many takes as possible (default segment)",
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="of published and finetune")
     parser.add_argument("--trials", type=int, metavar="N", help="redraws of the shots (default 5)")
     parser.add_argument("--eval-splits", type=str_list, metavar="SPLIT,...", help="default test")
     parser.add_argument("--classes", type=str_list, metavar="LABEL,...", help="default all labels")
@@ -60,7 +73,17 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     from primus_train.reports import report_probe
     from primus_train.runs import pick_device
 
-    names = ("shots", "trials", "eval_splits", "classes", "representation", "seed")
+    names = (
+        "protocol",
+        "shots",
+        "shots_by",
+        "epochs",
+        "trials",
+        "eval_splits",
+        "classes",
+        "representation",
+        "seed",
+    )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     try:
         config = ProbeConfig.model_validate(given)

@@ -17,12 +17,13 @@ __all__ = [
     "SENTENCE",
     "START_NS",
     "TAKE",
+    "WINDOW",
     "SegmentFacts",
     "read_facts",
     "unknown_facts",
 ]
 
-FACTS: Final = 5
+FACTS: Final = 6
 """Columns of `SegmentFacts.values`."""
 LABEL: Final = 0
 """Place of the label's number in `SegmentFacts.classes`; -1 without one."""
@@ -34,6 +35,9 @@ END_NS: Final = 3
 """Place of its end, which is not in it."""
 SENTENCE: Final = 4
 """Place of the sentence's number: equal where the cleaned text is; -1 without one."""
+WINDOW: Final = 5
+"""Place of the window's number: equal where take, start and end are (several sentences may be about
+one window); -1 where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,6 +68,11 @@ def read_facts(store: StoreData) -> SegmentFacts:
     values = torch.empty((len(store.table), FACTS), dtype=torch.int64)
     for place, column in enumerate(columns):
         values[:, place] = torch.from_numpy(column.cast(pa.int64()).to_numpy().copy())
+    # A version's rows are sorted by take, start and end: equal windows stand together.
+    span = values[:, [TAKE, START_NS, END_NS]]
+    begins = (span[1:] != span[:-1]).any(dim=1)
+    values[:1, WINDOW] = 0
+    values[1:, WINDOW] = begins.cumsum(0)
     return SegmentFacts(classes=tuple(classes.to_pylist()), values=values)
 
 

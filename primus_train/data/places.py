@@ -1,18 +1,18 @@
 """A store's place: a folder of this machine, or any URI that fsspec knows."""
 
 import errno
-import logging
-import random
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import fsspec
 from upath import UPath
 
-from schemas.errors import PrimusError, StorageError, UsageError
+from schemas.errors import PrimusError, StorageError
+from schemas.faults import NO_CREDENTIALS, is_transient, tell_fault, with_retries
+from schemas.uris import check_uri, local_path
 
 __all__ = ["PassingError", "Place", "ask", "open_root", "read_whole"]
 
@@ -21,17 +21,11 @@ Place: TypeAlias = Path | UPath
 
 T = TypeVar("T")
 
-_LOG: Final = logging.getLogger(__name__)
 _ATTEMPTS: Final = 5
-_FIRST_WAIT_S: Final = 0.2
 # Others write there too: what was listed before says nothing about now.
 _OPTIONS: Final[dict[str, Any]] = {"use_listings_cache": False}
-_EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 _NETWORK: Final = frozenset({"aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "urllib3"})
 """Libraries whose errors, where they are none of the system's, tell of a network or a server."""
-_NO_KEY: Final = frozenset(
-    {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}
-)
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -49,29 +43,10 @@ def open_root(uri: str) -> Place:
         UsageError: if the URI holds credentials or a query, or is of a kind that is unknown or not
             installed.
     """
-    if "://" not in uri:
-        return Path(uri)
-    parts = urlsplit(uri)
-    if parts.scheme in {"file", "local"}:
-        return Path(unquote(parts.path))
-    if "@" in parts.netloc or parts.query:
-        raise UsageError(
-            f"store must be a URI without credentials or query, got some in {parts.scheme}://...: "
-            "set them in the environment"
-        )
-    try:
-        fsspec.get_filesystem_class(parts.scheme)
-    except ImportError as error:
-        extra = _EXTRAS.get(parts.scheme)
-        way_out = f": pip install 'primus-pipelines[{extra}]'" if extra is not None else ""
-        raise UsageError(
-            f"{parts.scheme}:// needs a package that is not installed{way_out}"
-        ) from error
-    except ValueError as error:
-        raise UsageError(
-            f"store must be a folder or a URI of a kind that fsspec knows, such as s3:// or "
-            f"gs://, got {uri!r}"
-        ) from error
+    check_uri(uri, find_kind=fsspec.get_filesystem_class, name="store")
+    here = local_path(uri)
+    if here is not None:
+        return here
     place: UPath = UPath(uri, **_OPTIONS)
     return place
 
@@ -97,40 +72,33 @@ def ask(
         PassingError: if every transfer ended early.
         StorageError: if the place does not answer or allow it, or this machine has no room.
     """
-    for attempt in range(1, attempts + 1):
-        try:
-            return do()
-        except (FileNotFoundError, NotADirectoryError, PrimusError):
+    try:
+        # However long an attempt takes: over a slow line a chunk needs minutes.
+        return with_retries(
+            do, what=f"read {place}", attempts=attempts, within_s=math.inf, wait=wait
+        )
+    except (FileNotFoundError, NotADirectoryError, PrimusError):
+        raise
+    except Exception as error:
+        final = _final_fault(error, place=place)
+        if final is not None:
+            raise final from error
+        if isinstance(error, PassingError) or not _is_of_storage(error):
             raise
-        except Exception as error:
-            final = _final_fault(error, place=place)
-            if final is not None:
-                raise final from error
-            if not _may_pass(error):
-                raise
-            if attempt == attempts:
-                if isinstance(error, PassingError):
-                    raise
-                raise StorageError(
-                    f"{place} must answer, got {type(error).__name__}: {error!s:.200}; run again "
-                    "once it does, what was fetched is kept"
-                ) from error
-            longest = _FIRST_WAIT_S * 2**attempt
-            # Spread out, so that ranks which failed together do not come back together.
-            pause = random.uniform(longest / 2, longest)
-            _LOG.warning("read %s: %s, again in %.1f s", place, error, pause)
-            wait(pause)
-    raise AssertionError("attempts must be positive")
+        raise StorageError(
+            f"{place} must answer, got {tell_fault(error)}; run again once it does, what was "
+            "fetched is kept"
+        ) from error
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_of_storage(error: Exception) -> bool:
     library = type(error).__module__.partition(".")[0]
-    return isinstance(error, OSError) or library in _NETWORK
+    return isinstance(error, OSError) or library in _NETWORK or is_transient(error)
 
 
 def _final_fault(error: Exception, *, place: Place) -> StorageError | None:
     """Return the sentence of a fault that no waiting mends, None for any other."""
-    if type(error).__name__ in _NO_KEY:
+    if any(kind.__name__ in NO_CREDENTIALS for kind in type(error).__mro__):
         return StorageError(f"{place} must be readable: set credentials in the environment")
     if not isinstance(error, OSError):
         return None

@@ -204,7 +204,8 @@ def _read_mask(
         raise StoreDamagedError(f"mask must match the digest in its record [file={table_path}]")
     try:
         table = pq.read_table(table_path, columns=MASK_SCHEMA.names).cast(MASK_SCHEMA)
-    except (pa.ArrowException, ValueError, KeyError) as error:
+    # Its bytes were read a moment ago: what Arrow calls an OSError is said of what they hold.
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise StoreDamagedError(
             f"mask must have the columns {', '.join(MASK_SCHEMA.names)} [file={table_path}]"
         ) from error

@@ -4,23 +4,25 @@ Das et al., "PRIMUS: Pretraining IMU Encoders with Multimodal Self-Supervision",
 Fig. 2. The text says MLP heads; its 1.4 M parameters are one linear layer each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Embeddings", "GruAxis", "Representation", "StackedRnn", "published_encoder_state"]
+from schemas.errors import UsageError
+
+__all__ = ["Embeddings", "GruAxis", "Pooling", "Representation", "StackedRnn"]
 
 GruAxis = Literal["channel", "time"]
+Pooling = Literal["adaptive", "max"]
 Representation = Literal["multimodal", "unimodal", "backbone"]
 
 WIDTH: Final = 512
 """Length of the backbone's state and of both heads' outputs."""
 FILTERS: Final = 32
 BINS: Final = 32
-_PUBLISHED_PREFIX: Final = "imu_encoder."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,17 +94,22 @@ class StackedRnn(nn.Module):
         channels: C, a multiple of 2: the input normalisation has one group a sensor.
         gru_axis: ``channel`` runs the GRU over the 32 filters with the 32 pooled time bins as
             features, as the published weights need; ``time`` runs it over the bins.
+        pooling: of the third convolution: ``adaptive`` averages to 32 bins from a window of any
+            length, ``max`` takes the largest of every three steps, as IMU2CLIP does.
     """
 
-    def __init__(self, *, channels: int = 6, gru_axis: GruAxis = "channel") -> None:
+    def __init__(
+        self, *, channels: int = 6, gru_axis: GruAxis = "channel", pooling: Pooling = "adaptive"
+    ) -> None:
         super().__init__()
         self.gru_axis = gru_axis
+        last = nn.AdaptiveAvgPool1d(BINS) if pooling == "adaptive" else nn.MaxPool1d(3)
         # The indices and names are those of the published checkpoints.
         self.backbone = nn.Sequential(
             nn.GroupNorm(2, channels),
             _Block(channels, kernel_size=10, pool=nn.MaxPool1d(3)),
             _Block(FILTERS, kernel_size=5, pool=nn.MaxPool1d(3)),
-            _Block(FILTERS, kernel_size=5, pool=nn.AdaptiveAvgPool1d(BINS)),
+            _Block(FILTERS, kernel_size=5, pool=last),
             nn.GroupNorm(4, FILTERS),
             nn.GRU(input_size=BINS, hidden_size=WIDTH, batch_first=True),
         )
@@ -110,37 +117,24 @@ class StackedRnn(nn.Module):
         self.mmcl_head = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, x: Tensor) -> Embeddings:
-        """Return the embeddings of windows ``x`` (B, C, T)."""
+        """Return the embeddings of windows ``x`` (B, C, T).
+
+        Raises:
+            UsageError: if max pooling leaves another number of bins than the GRU was made for.
+        """
+        samples = x.shape[2]
         for index in range(5):
             x = self.backbone[index](x)
         # (B, filters, bins): batch_first makes axis 1 the sequence.
+        if self.gru_axis == "channel" and x.shape[2] != BINS:
+            raise UsageError(
+                f"a window must leave {BINS} bins after max pooling, as 978 to 1004 samples do, "
+                f"got {samples} samples and {x.shape[2]} bins: set encoder.pooling=adaptive or "
+                "encoder.gru_axis=time"
+            )
         sequence = x if self.gru_axis == "channel" else x.transpose(1, 2)
         _, last = self.backbone[5](sequence)
         state = last[0]
         return Embeddings(
             backbone=state, unimodal=self.ssl_head(state), multimodal=self.mmcl_head(state)
         )
-
-
-def published_encoder_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the encoder's state dict from a published Lightning checkpoint.
-
-    Args:
-        checkpoint: with a ``state_dict`` whose encoder keys start with ``imu_encoder.``; other
-            entries are passed over.
-
-    Raises:
-        ValueError: if no key has that prefix.
-    """
-    tensors: Mapping[str, Tensor] = checkpoint.get("state_dict", checkpoint)
-    state = {
-        name.removeprefix(_PUBLISHED_PREFIX): torch.as_tensor(value)
-        for name, value in tensors.items()
-        if name.startswith(_PUBLISHED_PREFIX)
-    }
-    if not state:
-        raise ValueError(
-            f"checkpoint must hold keys that start with {_PUBLISHED_PREFIX!r}, "
-            f"got {sorted(tensors)[:3]}"
-        )
-    return state

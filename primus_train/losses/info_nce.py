@@ -25,6 +25,7 @@ def info_nce(
     *,
     temperature: Tensor | float,
     mask: Tensor | None = None,
+    dropped: Tensor | None = None,
     direction: Direction = "one_way",
 ) -> Tensor:
     """Return the mean over queries of ``-log softmax(cos(query_i, keys) / temperature)[i]``.
@@ -34,6 +35,8 @@ def info_nce(
         keys: (B, D), any norm; row i is the positive of query i, all others its negatives.
         temperature: divides the cosines.
         mask: (B,) bool; a row that is False is neither query nor key. None keeps all.
+        dropped: (B, B) bool; where True, key j is no negative of query i, nor key i of query j in
+            the other direction. False on the diagonal: a query keeps its positive. None drops none.
         direction: ``one_way`` as in the paper; ``symmetric`` adds the term with the roles
             exchanged (a sum, as the published code has it).
 
@@ -45,6 +48,7 @@ def info_nce(
         F.normalize(keys, dim=1),
         temperature=temperature,
         mask=mask,
+        dropped=dropped,
         direction=direction,
     )
 
@@ -55,6 +59,7 @@ def info_nce_of_unit(
     *,
     temperature: Tensor | float,
     mask: Tensor | None = None,
+    dropped: Tensor | None = None,
     direction: Direction = "one_way",
 ) -> Tensor:
     """Return `info_nce` of rows that are of unit norm already (or zero).
@@ -65,6 +70,8 @@ def info_nce_of_unit(
     if len(query) == 0:
         return query.sum() + keys.sum()
     logits = (query @ keys.T) / temperature
+    if dropped is not None:
+        logits = logits.masked_fill(dropped, _NEVER)
     target = torch.arange(len(query), device=query.device)
     if mask is None:
         loss = F.cross_entropy(logits, target)

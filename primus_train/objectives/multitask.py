@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from primus_train.augment import make_view
-from primus_train.config import FitConfig, TransformName
+from primus_train.config import FitConfig, TransformName, ViewConfig
 from primus_train.data.triplets import Batch
 from primus_train.encoders.stacked_rnn import WIDTH, Embeddings, StackedRnn
 from primus_train.objectives.base import Losses, Objective
+from schemas.errors import UsageError
 
 __all__ = ["TASKS", "MultitaskObjective"]
 
@@ -30,7 +31,7 @@ TASKS: Final[tuple[TransformName, ...]] = (
     "time_warp",
     "channel_permutation",
 )
-"""The transformations, in the order of their heads."""
+"""The paper's eight transformations, in the order of their heads."""
 
 _HIDDEN: Final = 256
 """Units of each head's hidden layer, as in the paper's Fig. 2."""
@@ -45,6 +46,9 @@ class MultitaskObjective(Objective):
         video_width: of no use here, like the next two.
         text_width: of no use.
         classes: of no use.
+
+    Raises:
+        UsageError: if a transformation is so weak that it leaves windows as they were.
     """
 
     view_is_task: ClassVar[bool] = True
@@ -60,12 +64,11 @@ class MultitaskObjective(Objective):
     ) -> None:
         super().__init__()
         del video_width, text_width, classes
-        self.encoder = StackedRnn(channels=channels, gru_axis=config.encoder.gru_axis)
-        # Reversed with any lower probability, some "transformed" windows would be untouched ones.
-        always = {"reversal_probability": 1.0}
-        self._views = tuple(
-            config.view.model_copy(update={"transforms": (name,), **always}) for name in TASKS
+        self.encoder = StackedRnn(
+            channels=channels, gru_axis=config.encoder.gru_axis, pooling=config.encoder.pooling
         )
+        _refuse_idle(config.view)
+        self._views = tuple(config.view.model_copy(update={"transforms": (t,)}) for t in TASKS)
         self.heads = nn.ModuleDict(
             {
                 name: nn.Sequential(nn.Linear(WIDTH, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 1))
@@ -74,8 +77,13 @@ class MultitaskObjective(Objective):
         )
 
     def make_view(self, x: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Return windows (B, C, T) under each transformation in turn: (8 B, C, T)."""
-        return torch.cat([make_view(x, config=view, generator=generator) for view in self._views])
+        """Return windows (B, C, T) under each transformation in turn: (8 B, C, T).
+
+        None is left as it was by chance: it would count as transformed.
+        """
+        return torch.cat(
+            [make_view(x, config=view, generator=generator, always=True) for view in self._views]
+        )
 
     def losses(self, plain: Embeddings, *, batch: Batch, view: Embeddings | None) -> Losses:
         """Return each head's cross-entropy and their sum.
@@ -98,3 +106,18 @@ class MultitaskObjective(Objective):
             parts[name] = F.binary_cross_entropy_with_logits(logits, target)
         total = torch.stack(list(parts.values())).sum()
         return Losses(total=total, parts={name: value.detach() for name, value in parts.items()})
+
+
+def _refuse_idle(view: ViewConfig) -> None:
+    for field, least in (
+        ("scaling_sigma", 0),
+        ("jitter_sigma", 0),
+        ("warp_sigma", 0),
+        ("pieces", 1),
+    ):
+        value = getattr(view, field)
+        if value <= least:
+            raise UsageError(
+                f"objective multitask needs view.{field} above {least}, got {value}: it would call "
+                "untouched windows transformed"
+            )

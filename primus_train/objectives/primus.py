@@ -2,7 +2,7 @@
 
 Queries are always embeddings of the untouched window. SS contrasts them with the batch's
 augmented views, MM with the segments' own frozen video and text embeddings, NN with all
-modalities of the bank's segment whose video is nearest.
+modalities of the bank's segment whose video (or, by config, text or IMU) is nearest.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,11 @@ from primus_train.bank import Bank
 from primus_train.config import FitConfig
 from primus_train.data.triplets import Batch
 from primus_train.encoders.stacked_rnn import WIDTH, Embeddings, StackedRnn
+from primus_train.losses.false_negatives import false_negatives, false_neighbours
 from primus_train.losses.info_nce import info_nce_of_unit
 from primus_train.losses.temperature import Temperature
 from primus_train.objectives.base import Losses, Objective
+from primus_train.objectives.targets import shown, shown_facts, target
 
 __all__ = ["PrimusObjective"]
 
@@ -65,22 +67,24 @@ class PrimusObjective(Objective):
         del classes
         self.config = config.objective
         self._view = config.view
-        self.encoder = StackedRnn(channels=channels, gru_axis=config.encoder.gru_axis)
+        self.encoder = StackedRnn(
+            channels=channels, gru_axis=config.encoder.gru_axis, pooling=config.encoder.pooling
+        )
         widths = {"video": video_width, "text": text_width}
         self.projections = nn.ModuleDict({name: _projection(w) for name, w in widths.items() if w})
         self.temperature_unimodal = Temperature()
         self.temperature_multimodal = Temperature()
         if "nn" in self.config.terms:
             kept = {"imu": WIDTH}
-            if self.config.finds_by == "video":
-                kept |= {n: w for n, w in widths.items() if n in {"video", *self.config.modalities}}
+            if self.config.finds_by != "imu":
+                wanted = {self.config.finds_by, *self.config.modalities}
+                kept |= {name: width for name, width in widths.items() if name in wanted}
             self.bank = Bank(size=self.config.bank_size, widths=kept)
         terms, modalities = set(self.config.terms), self.config.modalities
         self.aligned_with = modalities if "mm" in terms else ()
-        finds_by_video = "nn" in terms and self.config.finds_by == "video"
-        self.learns_from = tuple(
-            dict.fromkeys((*self.aligned_with, *(("video",) if finds_by_video else ())))
-        )
+        finds_by = self.config.finds_by
+        sought = (finds_by, *modalities) if "nn" in terms and finds_by != "imu" else ()
+        self.learns_from = tuple(dict.fromkeys((*self.aligned_with, *sought)))
         self.representation = self.config.representation
 
     def make_view(self, x: Tensor, *, generator: torch.Generator) -> Tensor | None:
@@ -98,15 +102,17 @@ class PrimusObjective(Objective):
         parts: dict[str, Tensor] = {}
         weights = {"ss": self.config.alpha, "mm": self.config.beta, "nn": self.config.gamma}
         queries = self._queries(plain)
+        facts = shown_facts(batch)
+        dropped = false_negatives(facts, kinds=self.config.drop_false_negatives)
         if "ss" in self.config.terms:
             keys = queries.unimodal if view is None else F.normalize(view.unimodal, dim=1)
-            parts["ss"] = self._contrast(queries, keys, name="imu", mask=None)
+            parts["ss"] = self._contrast(queries, keys, name="imu", mask=None, dropped=dropped)
         if "mm" in self.config.terms:
-            parts |= self._multimodal(queries, batch=batch)
+            parts |= self._multimodal(queries, batch=batch, dropped=dropped)
         if self.bank is not None:
-            parts |= self._nearest(queries, batch=batch, bank=self.bank)
+            parts |= self._nearest(queries, batch=batch, facts=facts, bank=self.bank)
             if self.training:
-                self._enqueue(plain.unimodal, batch=batch, bank=self.bank)
+                self._enqueue(plain.unimodal, batch=batch, facts=facts, bank=self.bank)
         total = plain.backbone.new_zeros(())
         for name, value in parts.items():
             total = total + weights[name.partition("_")[0]] * value
@@ -130,7 +136,13 @@ class PrimusObjective(Objective):
         )
 
     def _contrast(
-        self, queries: _Queries, keys: Tensor, *, name: str, mask: Tensor | None
+        self,
+        queries: _Queries,
+        keys: Tensor,
+        *,
+        name: str,
+        mask: Tensor | None,
+        dropped: Tensor | None,
     ) -> Tensor:
         of_imu = name == "imu"
         return info_nce_of_unit(
@@ -138,42 +150,55 @@ class PrimusObjective(Objective):
             keys,
             temperature=queries.temperature_unimodal if of_imu else queries.temperature_multimodal,
             mask=mask,
+            dropped=dropped,
             direction=self.config.direction,
         )
 
-    def _multimodal(self, queries: _Queries, *, batch: Batch) -> dict[str, Tensor]:
-        targets = {"video": (batch.video, 1), "text": (batch.text, 2)}
+    def _multimodal(
+        self, queries: _Queries, *, batch: Batch, dropped: Tensor | None
+    ) -> dict[str, Tensor]:
         parts: dict[str, Tensor] = {}
         for name in self.config.modalities:
-            values, place = targets[name]
-            shown = batch.valid[:, place]
+            values, rows = target(batch, name), shown(batch, name)
             # Whatever lies in hidden rows must not reach a gradient, not even times zero.
-            keys = F.normalize(torch.where(shown[:, None], values, 0), dim=1)
-            parts[f"mm_{name}"] = self._contrast(queries, keys, name=name, mask=shown)
+            keys = F.normalize(torch.where(rows[:, None], values, 0), dim=1)
+            parts[f"mm_{name}"] = self._contrast(
+                queries, keys, name=name, mask=rows, dropped=dropped
+            )
         return parts
 
-    def _nearest(self, queries: _Queries, *, batch: Batch, bank: Bank) -> dict[str, Tensor]:
-        names = ("imu",) if self.config.finds_by == "imu" else ("imu", *self.config.modalities)
-        has_video = batch.valid[:, 1]
-        if self.config.finds_by == "imu":
-            rows = torch.ones_like(has_video)
-            slots = bank.find(queries.unimodal, by="imu")
-        else:
-            rows = has_video
-            slots = bank.find(batch.video, by="video")
-            if self.config.masked_neighbours == "by_imu":
-                rows = torch.ones_like(has_video)
-                slots = torch.where(has_video, slots, bank.find(queries.unimodal, by="imu"))
-        # The first batch of a run has no past to look into, and as long as all segments seen are
-        # masked there is none either: the terms are then 0, with gradients of zero.
-        rows = rows & (bank.filled > 0)
+    def _nearest(
+        self, queries: _Queries, *, batch: Batch, facts: Tensor, bank: Bank
+    ) -> dict[str, Tensor]:
+        by = self.config.finds_by
+        names = ("imu",) if by == "imu" else ("imu", *self.config.modalities)
+        slots = self._neighbours(queries, batch=batch, facts=facts, bank=bank)
+        # A row without a neighbour is no row of the term. The first batch of a run has no past to
+        # look into, and as long as all segments seen are masked there is none either: the terms
+        # are then 0, with gradients of zero.
+        rows, slots = slots >= 0, slots.clamp(min=0)
+        kinds = self.config.drop_false_negatives
+        dropped = false_neighbours(slots, facts=facts, past=bank.facts, kinds=kinds)
         return {
-            f"nn_{name}": self._contrast(queries, bank.get(slots, name=name), name=name, mask=rows)
+            f"nn_{name}": self._contrast(
+                queries, bank.get(slots, name=name), name=name, mask=rows, dropped=dropped
+            )
             for name in names
         }
 
-    def _enqueue(self, unimodal: Tensor, *, batch: Batch, bank: Bank) -> None:
-        needed = {"imu": 0, "video": 1, "text": 2}
+    def _neighbours(self, queries: _Queries, *, batch: Batch, facts: Tensor, bank: Bank) -> Tensor:
+        """Return the slot of each row's neighbour (B,); -1 where it has none."""
+        by = self.config.finds_by
+        if by == "imu":
+            return bank.find(queries.unimodal, by="imu", facts=facts)
+        slots = bank.find(target(batch, by), by=by, facts=facts)
+        otherwise: Tensor | int = -1
+        if self.config.masked_neighbours == "by_imu":
+            otherwise = bank.find(queries.unimodal, by="imu", facts=facts)
+        return torch.where(shown(batch, by), slots, otherwise)
+
+    def _enqueue(self, unimodal: Tensor, *, batch: Batch, facts: Tensor, bank: Bank) -> None:
         values = {"imu": unimodal, "video": batch.video, "text": batch.text}
-        complete = torch.stack([batch.valid[:, needed[name]] for name in bank.names]).all(dim=0)
-        bank.enqueue({name: values[name] for name in bank.names}, keep=complete)
+        complete = torch.stack([shown(batch, name) for name in bank.names]).all(dim=0)
+        kept = {name: values[name] for name in bank.names}
+        bank.enqueue(kept, facts=facts, keep=complete)

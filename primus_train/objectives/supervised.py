@@ -49,7 +49,9 @@ class SupervisedObjective(Objective):
                 f"{', '.join(classes) or 'none'}"
             )
         self.classes = tuple(classes)
-        self.encoder = StackedRnn(channels=channels, gru_axis=config.encoder.gru_axis)
+        self.encoder = StackedRnn(
+            channels=channels, gru_axis=config.encoder.gru_axis, pooling=config.encoder.pooling
+        )
         self.classifier = nn.Linear(WIDTH, len(classes))
 
     def losses(self, plain: Embeddings, *, batch: Batch, view: Embeddings | None) -> Losses:

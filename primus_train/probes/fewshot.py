@@ -1,103 +1,42 @@
-"""Few-shot linear probes of a frozen encoder: trials, shots, mean and standard error."""
+"""Few-shot probes of an encoder: from a version's windows to a table of trials."""
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
 
-from primus_train.data.gallery import distinct_windows
 from primus_train.data.store import StoreData
-from primus_train.probes.linear import Floats, Ints, LinearHead, fit_heads, select_head
+from primus_train.encoders.stacked_rnn import Representation
+from primus_train.probes.config import ProbeConfig
+from primus_train.probes.finetune import fit_finetune
+from primus_train.probes.labelled import Fit, Labelled, ProbeData, Trial, find_labelled
+from primus_train.probes.logistic import fit_logistic
+from primus_train.probes.nearest import fit_nearest
+from primus_train.probes.published import fit_published
+from primus_train.probes.recipe import published_epochs
+from primus_train.probes.shots import draw_shots
+from primus_train.probes.table import PROBE_SCHEMA, make_row
 from primus_train.representation import Pretrained, embed_rows
 from primus_train.seeds import derive_seed
 from schemas.errors import UsageError
-from schemas.segment import SPLITS
 
-__all__ = ["PROBE_SCHEMA", "ProbeConfig", "ProbeData", "probe", "probe_data", "run_trials"]
+__all__ = [
+    "PROBE_SCHEMA",
+    "ProbeConfig",
+    "Prompts",
+    "make_fit",
+    "probe",
+    "probe_data",
+    "run_trials",
+]
 
-NEAR_CHANCE: Final = 0.05
-"""A balanced accuracy less than this above chance is flagged: the encoder may have collapsed.
-
-Plain accuracy would hide it where classes are uneven: guessing the largest class looks good.
-"""
-
-PROBE_SCHEMA: Final = pa.schema(
-    [
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("shots", pa.int32(), nullable=False),  # per class
-        pa.field("trials", pa.int32(), nullable=False),
-        pa.field("n", pa.int64(), nullable=False),  # windows evaluated
-        pa.field("classes", pa.int32(), nullable=False),
-        pa.field("accuracy", pa.float64()),  # mean over trials; null = n/a
-        pa.field("accuracy_se", pa.float64()),  # null with one trial
-        pa.field("balanced_accuracy", pa.float64()),  # mean of the classes' recalls
-        pa.field("balanced_accuracy_se", pa.float64()),
-        pa.field("chance", pa.float64(), nullable=False),  # 1 / classes
-        pa.field("majority", pa.float64(), nullable=False),  # share of the largest class
-        pa.field("near_chance", pa.bool_()),
-        pa.field("unconverged", pa.int32(), nullable=False),  # trials whose fit hit its limit
-        pa.field("strength", pa.float64()),  # median of the chosen lambdas
-        pa.field("strength_from", pa.string(), nullable=False),  # validation | fixed
-        pa.field("accuracies", pa.list_(pa.float64()), nullable=False),  # one a trial
-        pa.field("reason", pa.string()),  # why the point is n/a
-    ]
-)
+Ints = npt.NDArray[np.int64]
+Prompts = Mapping[str, npt.NDArray[np.floating]]
+"""Class: the averaged embedding (Dt,) of its prompts, from the encoder of the store's sentences."""
 
 
-class ProbeConfig(BaseModel):
-    """What decides a probe's result, given encoder and store."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    protocol: Literal["logistic"] = "logistic"
-    shots: tuple[int, ...] = Field(default=(1, 5, 10, 20), min_length=1, description="per class")
-    trials: int = Field(default=5, ge=1, description="redraws of the shots")
-    eval_splits: tuple[Literal["train", "val", "test"], ...] = Field(
-        default=("test",), min_length=1
-    )
-    classes: tuple[str, ...] | None = Field(
-        default=None, description="labels to tell apart; None for all that the splits hold"
-    )
-    representation: Literal["auto", "multimodal", "unimodal", "backbone"] = Field(
-        default="auto",
-        description="auto: multimodal where MM was a term of the pretraining, else backbone, as "
-        "for an untrained encoder",
-    )
-    strengths: tuple[float, ...] = Field(
-        default=(1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
-        min_length=1,
-        description="lambdas to choose from on split val",
-    )
-    fixed_strength: float = Field(default=0.1, gt=0, description="lambda where val has no labels")
-    seed: int = Field(default=0, ge=0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ProbeData:
-    """Labelled features by split: ``features[split]`` (n, D) with ``labels[split]`` (n,)."""
-
-    classes: tuple[str, ...]
-    features: dict[str, Floats]
-    labels: dict[str, Ints]
-
-
-def _labelled(
-    store: StoreData, *, split: str, classes: Sequence[str] | None
-) -> npt.NDArray[np.int64]:
-    labels = store.column("label")
-    rows = distinct_windows(store, store.rows(splits=(split,)))
-    wanted = [
-        labels[row] is not None and (classes is None or labels[row] in classes) for row in rows
-    ]
-    return rows[np.array(wanted, dtype=np.bool_)]
-
-
-def _representation(pretrained: Pretrained, config: ProbeConfig) -> Any:  # noqa: ANN401
+def _representation(pretrained: Pretrained, config: ProbeConfig) -> Representation:
     if config.representation != "auto":
         return config.representation
     if pretrained.untrained:
@@ -105,40 +44,67 @@ def _representation(pretrained: Pretrained, config: ProbeConfig) -> Any:  # noqa
     return pretrained.objective.representation
 
 
+def _reads_prompts(pretrained: Pretrained, config: ProbeConfig) -> bool:
+    """Whether the encoder's embedding lies where its prompts' embeddings do."""
+    return (
+        config.protocol in {"published", "finetune"}
+        and not pretrained.untrained
+        and "text" in pretrained.objective.aligned_with
+        and _representation(pretrained, config) == "multimodal"
+    )
+
+
+def _stack_prompts(
+    pretrained: Pretrained, prompts: Prompts | None, *, data: Labelled, config: ProbeConfig
+) -> npt.NDArray[np.floating] | None:
+    """Return the prompts' embeddings (K, Dt) in the classes' order, if the head can use them."""
+    if prompts is None or not _reads_prompts(pretrained, config):
+        return None
+    absent = [name for name in data.classes if name not in prompts]
+    if absent:
+        raise UsageError(
+            f"prompts must embed every class, none for {', '.join(absent)}: add them, or leave "
+            "these classes out"
+        )
+    stacked = np.stack([prompts[name] for name in data.classes])
+    width = pretrained.meta["widths"]["text"]
+    if stacked.shape[1] != width:
+        raise UsageError(
+            f"prompts must be embedded as the store's sentences are, in {width} numbers, got "
+            f"{stacked.shape[1]}"
+        )
+    return stacked
+
+
 def probe_data(
     pretrained: Pretrained,
     store: StoreData,
     *,
     config: ProbeConfig,
+    prompts: Prompts | None = None,
     on_rows: Callable[[int, int], None] | None = None,
 ) -> ProbeData:
     """Encode each distinct labelled window of train, val and the evaluated splits once.
 
+    Args:
+        pretrained: the encoder.
+        store: the version.
+        config: the protocol.
+        prompts: embeddings of the classes' prompts. Features then lie in their space, if the
+            protocol can use them and the encoder was aligned with text; else they are unused.
+        on_rows: called with windows done and their number.
+
     Raises:
-        UsageError: if fewer than two classes are there, or an evaluated split has no labels.
+        UsageError: if fewer than two classes are there, an evaluated split has no labels, or the
+            prompts lack a class.
     """
     pretrained.check_fits(store)
-    splits = [s for s in SPLITS if s in {"train", "val", *config.eval_splits}]
-    rows = {s: _labelled(store, split=s, classes=config.classes) for s in splits}
-    labels = store.column("label")
-    seen = {str(label) for chosen in rows.values() for label in labels[chosen]}
-    classes = tuple(sorted(seen if config.classes is None else set(config.classes)))
-    if len(classes) < 2:
-        raise UsageError(
-            f"probe needs at least two labels, got {', '.join(classes) or 'none'} "
-            f"[version={store.version}]"
-        )
-    for split in config.eval_splits:
-        if len(rows[split]) == 0:
-            raise UsageError(
-                f"split {split} must hold labelled windows, got none [version={store.version}]"
-            )
-    total = sum(map(len, rows.values()))
-    number = {name: i for i, name in enumerate(classes)}
-    features: dict[str, Floats] = {}
-    numbered: dict[str, Ints] = {}
+    data = find_labelled(store, config=config)
+    stacked = _stack_prompts(pretrained, prompts, data=data, config=config)
+    total = sum(map(len, data.rows.values()))
+    features: dict[str, npt.NDArray[np.floating]] = {}
     before = 0
-    for split, chosen in rows.items():
+    for split, chosen in data.rows.items():
 
         def report(done: int, *, before: int = before) -> None:
             if on_rows is not None:
@@ -146,103 +112,127 @@ def probe_data(
 
         embedded = embed_rows(pretrained.objective, store, chosen, on_rows=report)
         values = embedded.get(_representation(pretrained, config))
-        features[split] = values.double().cpu().numpy()
-        numbered[split] = np.array([number[labels[row]] for row in chosen], dtype=np.int64)
+        if stacked is not None:
+            values = pretrained.objective.project(values, name="text").detach()
+        features[split] = values.float().cpu().numpy()
         before += len(chosen)
-    return ProbeData(classes=classes, features=features, labels=numbered)
+    return ProbeData(labelled=data, features=features, prompts=stacked)
 
 
-def _draw_shots(labels: Ints, *, classes: int, shots: int, seed: int) -> Ints:
-    """Return ``shots`` places of each class; more shots of one seed contain fewer."""
-    generator = np.random.default_rng(seed)
-    return np.concatenate(
-        [generator.permutation(np.flatnonzero(labels == k))[:shots] for k in range(classes)]
-    )
+def make_fit(data: ProbeData, *, config: ProbeConfig, epochs: int = 20) -> Fit:
+    """Return what fits trials on features, by the config's protocol.
+
+    Args:
+        data: the features.
+        config: the protocol: ``logistic``, ``published`` or ``knn``.
+        epochs: of the published protocol where the config does not say.
+
+    Raises:
+        ValueError: if the protocol is no classifier of features.
+    """
+
+    def fit(places: Ints, seeds: Sequence[int]) -> Iterator[Trial]:
+        if config.protocol == "published":
+            return fit_published(data, places, seeds, config=config, epochs=config.epochs or epochs)
+        fit_features = {"logistic": fit_logistic, "knn": fit_nearest}[config.protocol]
+        return fit_features(data, places, config=config)
+
+    if config.protocol == "finetune":
+        raise ValueError("protocol finetune trains on windows, not on features")
+    return fit
 
 
-def _balanced(predicted: Ints, labels: Ints) -> float:
-    present = np.unique(labels)
-    return float(np.mean([(predicted[labels == k] == k).mean() for k in present]))
+def _finetune(
+    pretrained: Pretrained,
+    store: StoreData,
+    *,
+    data: Labelled,
+    config: ProbeConfig,
+    prompts: npt.NDArray[np.floating] | None,
+    epochs: int,
+) -> Fit:
+    def fit(places: Ints, seeds: Sequence[int]) -> Iterator[Trial]:
+        return fit_finetune(
+            pretrained.objective,
+            store,
+            places,
+            seeds,
+            data=data,
+            config=config,
+            epochs=config.epochs or epochs,
+            representation=_representation(pretrained, config),
+            prompts=prompts,
+        )
 
-
-def _mean_and_se(values: Sequence[float]) -> tuple[float | None, float | None]:
-    if not values:
-        return None, None
-    if len(values) == 1:
-        return float(values[0]), None
-    return float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(len(values)))
-
-
-def _fit_trial(data: ProbeData, *, config: ProbeConfig, shots: int, trial: int) -> LinearHead:
-    places = _draw_shots(
-        data.labels["train"],
-        classes=len(data.classes),
-        shots=shots,
-        seed=derive_seed(config.seed, "shots", trial),
-    )
-    tuned = len(data.labels["val"]) > 0
-    heads = fit_heads(
-        data.features["train"][places],
-        data.labels["train"][places],
-        classes=len(data.classes),
-        strengths=config.strengths if tuned else (config.fixed_strength,),
-    )
-    return select_head(heads, data.features["val"], data.labels["val"]) if tuned else heads[0]
+    return fit
 
 
 def run_trials(
-    data: ProbeData,
+    data: Labelled,
     *,
     config: ProbeConfig,
+    fit: Fit,
     on_trial: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Return one row of `PROBE_SCHEMA` for each number of shots and evaluated split.
 
     A class with fewer than k train windows makes the point n/a: samples are never repeated.
+
+    Args:
+        data: the labelled windows.
+        config: shots and trials.
+        fit: the protocol (`make_fit`).
+        on_trial: called with trials done and their number.
     """
     table: list[dict[str, Any]] = []
-    count = np.bincount(data.labels["train"], minlength=len(data.classes))
+    train, classes = data.labels["train"], len(data.classes)
+    count = np.bincount(train, minlength=classes)
+    strength_from = "none"
+    if config.protocol == "logistic":
+        strength_from = "validation" if len(data.labels["val"]) else "fixed"
+    seeds = [derive_seed(config.seed, "head", trial) for trial in range(config.trials)]
     for done, shots in enumerate(config.shots):
         short = [
             f"{name} ({have})"
             for name, have in zip(data.classes, count, strict=True)
             if have < shots
         ]
-        heads: list[LinearHead] = []
-        for trial in range(0 if short else config.trials):
-            heads.append(_fit_trial(data, config=config, shots=shots, trial=trial))
-            if on_trial is not None:
-                on_trial(done * config.trials + trial + 1, len(config.shots) * config.trials)
-        for split in config.eval_splits:
-            labels = data.labels[split]
-            predicted = [head.predict(data.features[split]) for head in heads]
-            accuracies = [float((p == labels).mean()) for p in predicted]
-            accuracy, accuracy_se = _mean_and_se(accuracies)
-            balanced, balanced_se = _mean_and_se([_balanced(p, labels) for p in predicted])
-            chance = 1 / len(data.classes)
-            table.append(
-                {
-                    "split": split,
-                    "shots": shots,
-                    "trials": len(heads),
-                    "n": len(labels),
-                    "classes": len(data.classes),
-                    "accuracy": accuracy,
-                    "accuracy_se": accuracy_se,
-                    "balanced_accuracy": balanced,
-                    "balanced_accuracy_se": balanced_se,
-                    "chance": chance,
-                    "majority": float(np.bincount(labels).max() / len(labels)),
-                    "near_chance": None if balanced is None else balanced - chance < NEAR_CHANCE,
-                    "unconverged": sum(not head.converged for head in heads),
-                    "strength": float(np.median([h.strength for h in heads])) if heads else None,
-                    "strength_from": "validation" if len(data.labels["val"]) else "fixed",
-                    "accuracies": accuracies,
-                    "reason": f"fewer than {shots} train windows: {', '.join(short)}"
-                    if short
-                    else None,
-                }
+        trials: list[Trial] = []
+        takes: list[int] = []
+        if not short:
+            places = np.stack(
+                [
+                    draw_shots(
+                        train,
+                        data.takes,
+                        classes=classes,
+                        shots=shots,
+                        by=config.shots_by,
+                        seed=derive_seed(config.seed, "shots", trial),
+                    )
+                    for trial in range(config.trials)
+                ]
             )
+            takes = [len(np.unique(data.takes[chosen])) for chosen in places]
+            for trial in fit(places, seeds):
+                trials.append(trial)
+                if on_trial is not None:
+                    on_trial(done * config.trials + len(trials), len(config.shots) * config.trials)
+        table += [
+            make_row(
+                trials,
+                labels=data.labels[split],
+                classes=classes,
+                split=split,
+                shots=shots,
+                shot_takes=takes,
+                protocol=config.protocol,
+                shots_by=config.shots_by,
+                strength_from=strength_from,
+                reason=f"fewer than {shots} train windows: {', '.join(short)}" if short else None,
+            )
+            for split in config.eval_splits
+        ]
     return table
 
 
@@ -251,6 +241,7 @@ def probe(
     store: StoreData,
     *,
     config: ProbeConfig,
+    prompts: Prompts | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Return the report of a probe: what was probed, how, and the table.
@@ -259,7 +250,13 @@ def probe(
         pretrained: the encoder.
         store: the version in memory.
         config: the protocol.
+        prompts: class: averaged embedding (Dt,) of its prompts. The heads of ``published`` and
+            ``finetune`` start there where the encoder was aligned with text, else at random;
+            ``head`` in the report says which.
         on_progress: called with what is counted (``window`` or ``trial``), done and total.
+
+    Raises:
+        UsageError: as `probe_data`.
     """
 
     def tell(unit: str) -> Callable[[int, int], None]:
@@ -269,8 +266,20 @@ def probe(
 
         return report
 
-    data = probe_data(pretrained, store, config=config, on_rows=tell("window"))
-    table = run_trials(data, config=config, on_trial=tell("trial"))
+    epochs = published_epochs(store.manifest.dataset)
+    if config.protocol == "finetune":
+        pretrained.check_fits(store)
+        data = find_labelled(store, config=config)
+        stacked = _stack_prompts(pretrained, prompts, data=data, config=config)
+        fit = _finetune(pretrained, store, data=data, config=config, prompts=stacked, epochs=epochs)
+    else:
+        features = probe_data(
+            pretrained, store, config=config, prompts=prompts, on_rows=tell("window")
+        )
+        data, stacked = features.labelled, features.prompts
+        fit = make_fit(features, config=config, epochs=epochs)
+    table = run_trials(data, config=config, fit=fit, on_trial=tell("trial"))
+    heads = {"logistic": "optimum", "knn": "none"}
     return {
         "encoder": "untrained" if pretrained.untrained else "pretrained",
         "objective": pretrained.config.objective.name,
@@ -278,7 +287,9 @@ def probe(
         "pretrained_on": pretrained.origin(),
         "checkpoint_sha256": pretrained.sha256,
         "version": store.version,
+        "protocol": config.protocol,
         "representation": _representation(pretrained, config),
+        "head": heads.get(config.protocol, "random" if stacked is None else "prompts"),
         "classes": list(data.classes),
         "train_windows": {
             name: int((data.labels["train"] == i).sum()) for i, name in enumerate(data.classes)

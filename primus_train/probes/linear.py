@@ -1,129 +1,132 @@
-"""L2-regularised multinomial logistic regression, to convergence (the ``logistic`` protocol).
+"""Linear classifiers by the stack: applied to features with one matrix product.
 
-Features are standardised by the shots' own mean and deviation. With fewer samples than features
-the problem is solved in the span of the samples, which is exact: L2 gives nothing to the rest.
+`fit_heads` is the ``logistic`` protocol's fit: L2-regularised multinomial logistic regression on
+features standardised by the shots' own mean and deviation, to convergence. With fewer samples than
+features the problem is solved in the span of the samples, which is exact: L2 gives nothing to the
+rest.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
-__all__ = ["LinearHead", "fit_heads", "select_head"]
+from primus_train.probes.softmax import minimise
 
+__all__ = ["Features", "Floats", "Ints", "LinearHeads", "fit_heads", "select_heads"]
+
+Features = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_MAX_ITERATIONS: Final = 2000
-_GRADIENT: Final = 1e-5
-"""Largest component of the gradient at convergence."""
+_BLOCK: Final = 2048
+"""Rows classified at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LinearHead:
-    """A linear classifier on standardised features.
+class LinearHeads:
+    """H classifiers of features (n, D) into K classes.
 
     Attributes:
-        weight: (D, K) on standardised features.
-        bias: (K,).
-        mean: (D,) of the shots.
-        scale: (D,) standard deviation of the shots, 1 where they do not vary.
-        strength: lambda of the fit.
-        converged: whether the optimiser reached its tolerance.
+        weight: (H, K, D), on features as they are: standardisation is in it.
+        bias: (H, K).
+        strength: (H,) lambda of each fit.
+        converged: (H,) bool, whether the optimiser reached its tolerance.
     """
 
     weight: Floats
     bias: Floats
-    mean: Floats
-    scale: Floats
-    strength: float
-    converged: bool
+    strength: Floats
+    converged: npt.NDArray[np.bool_]
 
-    def predict(self, features: Floats) -> Ints:
-        """Return the class (n,) of each row of ``features`` (n, D)."""
-        logits = (features - self.mean) / self.scale @ self.weight + self.bias
-        return np.asarray(np.argmax(logits, axis=1), dtype=np.int64)
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def __getitem__(self, heads: Ints) -> "LinearHeads":
+        return LinearHeads(
+            weight=self.weight[heads],
+            bias=self.bias[heads],
+            strength=self.strength[heads],
+            converged=self.converged[heads],
+        )
+
+    def predict(self, features: Features) -> Ints:
+        """Return the class (H, n) that each head gives each row of ``features`` (n, D)."""
+        heads, classes, width = self.weight.shape
+        out = np.empty((heads, len(features)), dtype=np.int64)
+        weight = np.ascontiguousarray(self.weight.reshape(-1, width).T)
+        for start in range(0, len(features), _BLOCK):
+            block = features[start : start + _BLOCK].astype(np.float64)
+            logits = (block @ weight).reshape(-1, heads, classes) + self.bias
+            out[:, start : start + _BLOCK] = logits.argmax(axis=2).T
+        return out
 
 
-def _loss(flat: Floats, inputs: Floats, one_hot: Floats, strength: float) -> tuple[float, Floats]:
-    """Return mean cross-entropy + strength / 2 * |W|^2 and its gradient; the bias is free."""
-    width, classes = inputs.shape[1], one_hot.shape[1]
-    weight = flat[: width * classes].reshape(width, classes)
-    logits = inputs @ weight + flat[width * classes :]
-    logits -= logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(logits)
-    sums = exponentials.sum(axis=1, keepdims=True)
-    count = len(inputs)
-    entropy = float((np.log(sums[:, 0]) - (logits * one_hot).sum(axis=1)).sum()) / count
-    residual = (exponentials / sums - one_hot) / count
-    gradient = np.concatenate(
-        [(inputs.T @ residual + strength * weight).ravel(), residual.sum(axis=0)]
-    )
-    return entropy + strength / 2 * float((weight * weight).sum()), gradient
+def _principal(standard: Floats) -> tuple[Floats, Floats]:
+    """Return samples (T, n, D) along their principal axes (T, n, r), and the axes (T, D, r)."""
+    if standard.shape[1] < standard.shape[2]:
+        left, sizes, axes = np.linalg.svd(standard, full_matrices=False)
+        return left * sizes[:, None, :], axes.transpose(0, 2, 1)
+    axes = np.linalg.eigh(standard.transpose(0, 2, 1) @ standard).eigenvectors
+    return standard @ axes, axes
 
 
 def fit_heads(
-    features: Floats, labels: Ints, *, classes: int, strengths: Sequence[float]
-) -> list[LinearHead]:
-    """Return one head for each of ``strengths``.
+    features: Features, labels: Ints, *, classes: int, strengths: Sequence[float]
+) -> LinearHeads:
+    """Return a head for each of S ``strengths`` on each of T sets of samples, set by set.
 
     Args:
-        features: (n, D).
-        labels: (n,) in [0, classes).
+        features: (T, n, D).
+        labels: (T, n) in [0, classes).
         classes: K.
-        strengths: lambda in ``mean cross-entropy + lambda / 2 * |W|^2``; all positive.
+        strengths: lambda in ``mean cross-entropy + lambda / 2 * |W|^2``, with W on standardised
+            features; all positive.
+
+    Returns:
+        T S heads; head ``t * S + s`` is that of strength s on set t.
 
     Raises:
         ValueError: if there are no samples or a strength is not positive.
     """
-    if len(features) == 0 or len(features) != len(labels):
+    if features.shape[1] == 0 or features.shape[:2] != labels.shape:
         raise ValueError(
-            f"features and labels must have the same rows, at least 1, got {len(features)} "
-            f"and {len(labels)}"
+            f"features and labels must have the same rows, at least 1, got {features.shape[:2]} "
+            f"and {labels.shape}"
         )
     if min(strengths) <= 0:
         raise ValueError(f"strengths must be positive, got {min(strengths)}")
-    mean = features.mean(axis=0)
-    deviation = features.std(axis=0)
+    values = features.astype(np.float64)
+    mean = values.mean(axis=1, keepdims=True)
+    deviation = values.std(axis=1, keepdims=True)
     # Constant features differ from their mean by rounding alone.
     scale = np.where(deviation > 1e-9 * (1 + np.abs(mean)), deviation, 1.0)
-    standard = (features - mean) / scale
-    basis = None
-    if len(standard) < standard.shape[1]:
-        u, s, basis = np.linalg.svd(standard, full_matrices=False)
-        standard = u * s
-    one_hot = np.eye(classes)[labels]
-    width = standard.shape[1]
-    start = np.zeros((width + 1) * classes)
-    heads: dict[float, LinearHead] = {}
-    # From strong to weak, each from the last solution: the path is short.
-    for strength in sorted(set(strengths), reverse=True):
-        found = minimize(
-            _loss,
-            start,
-            args=(standard, one_hot, strength),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": _MAX_ITERATIONS, "gtol": _GRADIENT, "ftol": 0, "maxcor": 20},
-        )
-        start = found.x
-        weight = start[: width * classes].reshape(width, classes)
-        heads[strength] = LinearHead(
-            weight=weight.copy() if basis is None else basis.T @ weight,
-            bias=start[width * classes :].copy(),
-            mean=mean,
-            scale=scale,
-            strength=strength,
-            converged=bool(np.abs(found.jac).max() <= _GRADIENT),
-        )
-    return [heads[strength] for strength in strengths]
-
-
-def select_head(heads: Sequence[LinearHead], features: Floats, labels: Ints) -> LinearHead:
-    """Return the head most accurate on validation data; ties go to the stronger penalty."""
-    return max(
-        heads, key=lambda head: (float((head.predict(features) == labels).mean()), head.strength)
+    inputs, axes = _principal((values - mean) / scale)
+    lambdas = np.array(strengths, dtype=np.float64)
+    optima = minimise(inputs, labels, classes=classes, strengths=lambdas)
+    sets, count = len(values), len(lambdas)
+    flat = optima.weight.reshape(sets, count * classes, -1) @ axes.transpose(0, 2, 1) / scale
+    shift = (flat @ mean.transpose(0, 2, 1)).reshape(sets, count, classes)
+    return LinearHeads(
+        weight=flat.reshape(sets * count, classes, -1),
+        bias=(optima.bias - shift).reshape(sets * count, classes),
+        strength=np.tile(lambdas, sets),
+        converged=optima.converged.reshape(-1),
     )
+
+
+def select_heads(heads: LinearHeads, features: Features, labels: Ints, *, sets: int) -> LinearHeads:
+    """Return of each set the head most accurate on validation data; ties go to the stronger.
+
+    Args:
+        heads: as `fit_heads` gives them.
+        features: (n, D) of validation.
+        labels: (n,).
+        sets: T.
+    """
+    right = (heads.predict(features) == labels).sum(axis=1).reshape(sets, -1)
+    strength = heads.strength.reshape(sets, -1)
+    best = np.array([np.lexsort((s, r))[-1] for r, s in zip(right, strength, strict=True)])
+    return heads[np.arange(sets) * strength.shape[1] + best]

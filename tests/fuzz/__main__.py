@@ -54,10 +54,10 @@ def main() -> int:
 
 
 def _replay(given: argparse.Namespace) -> int:
-    from tests.fuzz.targets import BINARY, TEXT, find_target
+    from tests.fuzz.targets import BINARY, MODEL, TEXT, find_target
 
     if given.target == "list":
-        print("\n".join((*BINARY, *TEXT)))
+        print("\n".join((*BINARY, *TEXT, *MODEL)))
         return 0
     target = find_target(given.target)
     with tempfile.TemporaryDirectory() as folder:

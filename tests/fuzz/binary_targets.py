@@ -271,7 +271,7 @@ def _zip(members: dict[str, bytes], method: int) -> bytes:
 def _parse_zip(data: bytes, folder: Path) -> None:
     path = folder / "acc_walking_csv.zip"
     path.write_bytes(data)
-    for member in list_recordings(path):
+    for member in list_recordings(path).members:
         triad = read_recording(path, member.name)
         if len(triad.t_ns) or len(triad.invalid_ns):
             runs = cut_runs(triad, gyro=triad, origin_ns=0)

@@ -2,7 +2,7 @@
 
 from tests.fuzz.target import Target
 
-__all__ = ["BINARY", "TEXT", "find_target"]
+__all__ = ["BINARY", "MODEL", "TEXT", "find_target"]
 
 BINARY = ("vrs", "gpmf", "mp4", "part", "zip", "zip_csv", "parquet", "imu_csv")
 TEXT = (
@@ -23,6 +23,19 @@ TEXT = (
     "run_record",
     "tag",
 )
+MODEL = (
+    "encoder_config",
+    "encoder_preprocessor",
+    "encoder_tokenizer",
+    "encoder_tokenizer_config",
+    "encoder_weights",
+    "torch_file",
+    "merges",
+    "packed_merges",
+    "checkpoint",
+    "mask_record",
+    "mask_table",
+)
 
 
 def find_target(name: str) -> Target:
@@ -39,6 +52,10 @@ def find_target(name: str) -> Target:
         from tests.fuzz.binary_targets import BINARY_TARGETS
 
         return BINARY_TARGETS[name]
+    if name in MODEL:
+        from tests.fuzz.model_targets import MODEL_TARGETS
+
+        return MODEL_TARGETS[name]
     from tests.fuzz.traps import TRAPS
 
     return TRAPS[name]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.spoil import spoil
 from tests.fuzz.target import check_input
-from tests.fuzz.targets import BINARY, TEXT, find_target
+from tests.fuzz.targets import BINARY, MODEL, TEXT, find_target
 
 ROOT = Path(__file__).parents[2]
 # Two originals are refused as they should be.
@@ -35,7 +35,7 @@ def fuzz(target: str, *, seconds: int, engine: str = "random", seed: int = 0) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*BINARY, *TEXT])
+@pytest.mark.parametrize("name", [*BINARY, *TEXT, *MODEL])
 def test_sound_input_is_parsed(tmp_path: Path, name: str) -> None:
     target = find_target(name)
     outcomes = {check_input(target, data, folder=tmp_path) for data in target.originals()}
@@ -44,15 +44,17 @@ def test_sound_input_is_parsed(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in (*BINARY, *TEXT) if name not in ("vrs", "mp4")])
+@pytest.mark.parametrize(
+    "name", [name for name in (*BINARY, *TEXT, *MODEL) if name not in ("vrs", "mp4")]
+)
 def test_spoilt_input_is_answered(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     target = find_target(name)
     originals = list(target.originals())
     folder = tmp_path_factory.mktemp(name)
 
     @settings(
-        # YAML is read by the letter, and every broken rule is told.
-        max_examples=10 if name == "config" else 40,
+        # YAML is read by the letter, every broken rule is told; an encoder is loaded as a whole.
+        max_examples=10 if name == "config" or name in MODEL else 40,
         derandomize=True,
         database=None,
         deadline=None,
@@ -78,6 +80,15 @@ def test_binary_parser_survives_seconds(name: str) -> None:
     assert report["runs"] >= 20
     # Damage is found, and what is sound is still read.
     assert len(report["outcomes"]) > 3
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MODEL)
+def test_parser_of_models_survives_a_minute(name: str) -> None:
+    report = fuzz(name, seconds=60, engine="auto")
+    assert "finding" not in report, report["finding"]
+    assert report["runs"] > 50
+    assert report["peak_mib"] <= 1024
 
 
 @pytest.mark.long

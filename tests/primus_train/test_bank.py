@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from primus_train.bank import Bank
+from primus_train.data.facts import FACTS, WINDOW, unknown_facts
 from primus_train.seeds import make_generator
 
 
@@ -13,6 +14,13 @@ def rows(count: int, *, start: int = 0) -> dict[str, Tensor]:
     imu = torch.stack([torch.cos(n), torch.sin(n)], dim=1)
     video = torch.stack([n + 1, torch.ones_like(n), torch.zeros_like(n)], dim=1)
     return {"imu": 7 * imu, "video": video}
+
+
+def facts(windows: list[int]) -> Tensor:
+    """Facts of segments of which only the window is known; -1 is not."""
+    values = unknown_facts(len(windows))
+    values[:, WINDOW] = torch.tensor(windows)
+    return values
 
 
 def numbers(bank: Bank) -> list[int]:
@@ -58,7 +66,7 @@ def test_empty_slots_are_never_found() -> None:
 
 def test_an_empty_bank_has_nothing_to_find() -> None:
     bank = make(3)
-    assert bank.find(torch.ones(2, 2), by="imu").tolist() == [0, 0]
+    assert bank.find(torch.ones(2, 2), by="imu").tolist() == [-1, -1]
     assert int(bank.filled) == 0
 
 
@@ -75,7 +83,8 @@ def test_everything_is_in_the_state_dict() -> None:
     bank.enqueue(rows(6))
     other = make(4)
     other.load_state_dict(bank.state_dict())
-    assert set(bank.state_dict()) == {"slots_imu", "slots_video", "position", "filled"}
+    names = {"slots_imu", "slots_video", "facts", "position", "filled"}
+    assert set(bank.state_dict()) == names
     assert len(other) == 4
     bank.enqueue(rows(1, start=6))
     other.enqueue(rows(1, start=6))
@@ -134,3 +143,93 @@ def test_nothing_of_rows_that_do_not_enter_is_stored() -> None:
     bank.enqueue(data, keep=torch.tensor([True, False, True]))
     assert numbers(bank) == [0, 2]
     assert all(torch.isfinite(t).all() for t in bank.state_dict().values())
+
+
+def test_a_querys_own_window_from_an_earlier_epoch_is_no_neighbour() -> None:
+    bank = make(6)
+    bank.enqueue(rows(4), facts=facts([7, 8, 7, 9]))
+    queries = rows(4)["imu"]
+    assert bank.find(queries, by="imu").tolist() == [0, 1, 2, 3]
+    found = bank.find(queries, by="imu", facts=facts([7, 8, 9, -1]))
+    imu = F.normalize(queries, dim=1)
+    # Row 0 shares its window with slot 2 (another sentence about it): that one is its own as well.
+    nearest = [
+        max(allowed, key=lambda k: float(torch.dot(imu[i], imu[k])))
+        for i, allowed in enumerate([[1, 3], [0, 2, 3], [0, 1, 2], [0, 1, 2, 3]])
+    ]
+    assert found.tolist() == nearest
+    assert nearest[3] == 3
+
+
+def test_a_bank_of_nothing_but_the_own_window_has_no_neighbour() -> None:
+    bank = make(6)
+    bank.enqueue(rows(3), facts=facts([7, 7, 7]))
+    found = bank.find(rows(2)["imu"], by="imu", facts=facts([7, 5]))
+    assert found.tolist() == [-1, 1]
+
+
+def test_windows_that_are_not_known_bar_no_slot() -> None:
+    bank = make(6)
+    bank.enqueue(rows(3))
+    assert torch.equal(bank.facts, torch.full((6, FACTS), -1))
+    assert bank.find(rows(3)["imu"], by="imu", facts=unknown_facts(3)).tolist() == [0, 1, 2]
+
+
+def test_a_query_that_is_no_number_has_no_neighbour() -> None:
+    bank = make(6)
+    bank.enqueue(rows(3))
+    queries = rows(2)["imu"]
+    queries[0, 1] = torch.nan
+    assert bank.find(queries, by="imu").tolist() == [-1, 1]
+
+
+class ListBank:
+    """The same ring as a plain list of (window, imu, video), searched by a loop."""
+
+    def __init__(self, size: int) -> None:
+        self.slots: list[tuple[int, Tensor, Tensor] | None] = [None] * size
+        self.place = 0
+
+    def add(self, window: int, imu: Tensor, video: Tensor) -> None:
+        self.slots[self.place] = (window, imu / imu.norm(), video / video.norm())
+        self.place = (self.place + 1) % len(self.slots)
+
+    def find(self, query: Tensor, *, window: int, by: str) -> int:
+        best, slot = -2.0, -1
+        for k, stored in enumerate(self.slots):
+            if stored is None or (window >= 0 and stored[0] == window):
+                continue
+            values = stored[1] if by == "imu" else stored[2]
+            cosine = sum(a * b for a, b in zip(query.tolist(), values.tolist(), strict=True))
+            if cosine > best:
+                best, slot = cosine, k
+        return slot
+
+
+@pytest.mark.slow
+def test_a_thousand_random_updates_leave_what_a_plain_list_holds() -> None:
+    generator = make_generator(0, "thousand")
+    bank, plain, rounds = Bank(size=13, widths={"imu": 4, "video": 3}), ListBank(13), 0
+    for _ in range(1000):
+        count = int(torch.randint(0, 9, (), generator=generator))
+        imu = torch.randn(count, 4, generator=generator)
+        video = torch.randn(count, 3, generator=generator)
+        # Few windows, so that banks often hold a query's own.
+        windows = torch.randint(-1, 6, (count,), generator=generator).tolist()
+        for by, queries in (("imu", imu), ("video", video)):
+            unit = queries / queries.norm(dim=1, keepdim=True)
+            wanted = [plain.find(unit[i], window=windows[i], by=by) for i in range(count)]
+            assert bank.find(queries, by=by, facts=facts(windows)).tolist() == wanted
+        keep = torch.rand(count, generator=generator) < 0.7
+        bank.enqueue({"imu": imu, "video": video}, facts=facts(windows), keep=keep)
+        for i in torch.arange(count)[keep].tolist():
+            plain.add(windows[i], imu[i], video[i])
+            rounds += plain.place == 0
+        assert len(bank) == sum(slot is not None for slot in plain.slots)
+        assert int(bank.position) == plain.place
+    assert rounds > 100
+    for k, stored in enumerate(plain.slots):
+        assert stored is not None
+        assert int(bank.facts[k, WINDOW]) == stored[0]
+        for name, values in (("imu", stored[1]), ("video", stored[2])):
+            assert torch.allclose(bank.get(torch.tensor([k]), name=name)[0], values)

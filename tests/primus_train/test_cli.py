@@ -80,6 +80,11 @@ def test_probe_prints_a_table_or_json(
     text = capsys.readouterr().out
     assert "test    13 shots: accuracy n/a" in text
     assert "fewer than 13 train windows: cook (12), dance (12)" in text
+    nearest = ["--protocol", "knn", "--shots-by", "take", "--shots", "2", "--trials", "1"]
+    assert main([*base, *nearest, "--out", str(tmp_path / "k")]) == 0
+    text = capsys.readouterr().out
+    assert "knn on multimodal, 2 classes" in text
+    assert "macro-F1" in text
     untrained = [*base, "--untrained", "--shots", "1", "--trials", "1", "--json"]
     assert main([*untrained, "--out", str(tmp_path / "u"), "--eval-splits", "val,test"]) == 0
     report = out_json(capsys)
@@ -129,6 +134,12 @@ def test_retrieve_prints_scores_with_n_and_chance(
             2,
             "must be whole numbers, got 'a'",
             id="shots",
+        ),
+        pytest.param(
+            ["probe", "--checkpoint", "{}", "--store", "{}", "--out", "{}", "--shots-by", "a"],
+            2,
+            "--shots-by: Input should be 'segment' or 'take', got 'a'",
+            id="shots_by",
         ),
         pytest.param(
             ["retrieve", "--checkpoint", "{}", "--store", "{}", "--splits", "dev"],

@@ -39,9 +39,7 @@ def test_objectives_are_names_or_sums(name: str, terms: tuple[str, ...]) -> None
 
 @pytest.mark.parametrize("name", ["clip", "ss+ss", "ss+", "", "primus+ss"])
 def test_other_objectives_are_refused(name: str) -> None:
-    with pytest.raises(
-        UsageError, match=r"objective must be primus, .*supervised or a sum"
-    ):
+    with pytest.raises(UsageError, match=r"objective must be primus, .*supervised or a sum"):
         parse_objective(name)
 
 
@@ -86,6 +84,10 @@ def test_file_then_flags_then_overrides(tmp_path: Path) -> None:
         ("epochs=0", r"config field epochs: .*greater than or equal to 1, got 0"),
         ("data.batch_size=one", r"config field data.batch_size: .*integer.*got 'one'"),
         ("objective.terms=[ss, ss]", r"config field objective.terms: .*must not repeat"),
+        (
+            "objective.drop_false_negatives=[overlap, overlap]",
+            r"objective.drop_false_negatives: .*must not repeat",
+        ),
         ("epochs", r"--set must be field=value, got 'epochs'"),
         ("epochs=[1", r"--set epochs must have a YAML value"),
         ("seed.x=1", r"config field seed: .*valid integer"),

@@ -44,7 +44,17 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_ten_steps_are_five_and_a_resume_and_five_to_the_bit(
     store: StoreData, tmp_path: Path
 ) -> None:
-    settings = ("data.batch_size=12", "epochs=5", "checkpoint_every_steps=3")
+    settings = (
+        "data.batch_size=12",
+        "epochs=5",
+        "checkpoint_every_steps=3",
+        "optim.optimizer=adamw",
+        "optim.schedule=cosine",
+        "optim.warmup_steps=3",
+        "optim.weight_decay=0.01",
+        "optim.clip_norm=1",
+        "optim.micro_batches=2",
+    )
     whole = run(store, tmp_path / "whole", *settings)
     half = run(store, tmp_path / "parts", *settings, stop_after=5)
     assert (half.step, half.steps) == (5, 10)
@@ -55,6 +65,11 @@ def test_ten_steps_are_five_and_a_resume_and_five_to_the_bit(
     for name in (LAST, BEST):
         assert same(tensors(tmp_path / "whole", name), tensors(tmp_path / "parts", name))
     assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
+    trained = [x for x in lines(tmp_path / "whole") if x["kind"] == "train"]
+    rates = [x["learning_rate"] for x in trained]
+    assert rates[:4] == pytest.approx([0.5e-4, 1e-4, 1.5e-4, 2e-4])
+    assert rates[3] > rates[4] > rates[9] > 0
+    assert all(x["gradient_norm"] > 0 for x in trained)
     bank = tensors(tmp_path / "whole")
     assert int(bank["model.bank.filled"]) == 16
     # Five steps of twelve rows, every other one masked, through a ring of sixteen.
@@ -120,6 +135,10 @@ def baseline(store: StoreData, tmp_path_factory: pytest.TempPathFactory) -> Path
         "data.permute_video=label",
         "optim.learning_rate=0.001",
         "optim.precision=bf16",
+        "optim.schedule=linear",
+        "optim.warmup_steps=2",
+        "optim.weight_decay=0.1",
+        "optim.clip_norm=0.001",
         "seed=1",
         "epochs=2",
     ],
@@ -285,6 +304,34 @@ def test_losses_wait_unread_between_lines_of_the_log(store: StoreData, tmp_path:
     assert seen[1] == lines(tmp_path)[0]["loss"]
     # The last step is always read, and so is what the checkpoint says.
     assert seen[2] == lines(tmp_path)[1]["loss"] == read_checkpoint(tmp_path / LAST).meta["loss"]
+
+
+def test_a_run_ends_when_its_epochs_bring_nothing_and_stays_ended(
+    store: StoreData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [0.5, 0.6, 0.4, 0.6, 0.9]
+
+    def scored(_: object, *, epoch: int) -> dict[str, Any]:
+        return {"metric": "mrr", "value": values[epoch], "epoch": epoch}
+
+    monkeypatch.setattr("primus_train.loop.score", scored)
+    settings = ("data.batch_size=12", "epochs=5", "patience=2", "objective.terms=[ss]")
+    ended = run(store, tmp_path, *settings)
+    # An equal value is no better one.
+    assert (ended.finished, ended.step, ended.steps, ended.epoch) == (True, 8, 10, 4)
+    assert ended.best == {"metric": "mrr", "value": 0.6, "epoch": 1}
+    again = run(store, tmp_path, *settings, resume=True)
+    assert (again.finished, again.step) == (True, 8)
+    more = run(store, tmp_path, *settings, "patience=3", resume=True)
+    assert (more.finished, more.step, more.best) == (True, 10, scored(None, epoch=4))
+
+
+def test_patience_needs_something_to_measure(
+    tmp_path: Path, store_writer: Callable[..., str]
+) -> None:
+    store_writer(tmp_path / "store", takes=("train-0", "train-1", "test-0"))
+    with pytest.raises(UsageError, match=r"patience needs rows of split val.*set patience=null"):
+        run(open_store(str(tmp_path / "store")), tmp_path / "run", "patience=1")
 
 
 @pytest.mark.parametrize("settings", [("memory", "host"), ("mapped", "host"), ("mapped", "device")])

@@ -32,6 +32,12 @@ def test_lines_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
     assert [line["loss"] for line in lines] == [1.0, 2.0, 30.0]
 
 
+def test_a_silent_log_touches_nothing(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path, from_step=0, silent=True) as log:
+        log.write("train", step=1, epoch=0, values={"loss": 2.0})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_nan_is_never_written(tmp_path: Path) -> None:
     with (
         MetricsLog(tmp_path, from_step=0) as log,

@@ -3,7 +3,7 @@ import io
 import pytest
 
 from primus_train import progress
-from primus_train.progress import Progress
+from primus_train.progress import Pace, Progress
 
 
 class Terminal(io.StringIO):
@@ -33,3 +33,15 @@ def test_on_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
         shown.show(12, total=12, note="loss 2")
     assert "12/12" in stream.getvalue()
     assert "loss 2" in stream.getvalue()
+
+
+def test_a_pace_counts_from_the_first_telling(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    pace = Pace()
+    pace.reach(640)  # a resumed run does not begin at 0
+    pace.reach(704)
+    assert pace.per_second is None
+    now = 102.0
+    pace.reach(768)
+    assert pace.per_second == 64.0

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -67,6 +68,26 @@ def test_another_probe_in_the_folder_is_refused_unless_overwritten(
         runs / "simclr", store=str(toy_store), out=tmp_path, config=CONFIG, overwrite=True
     )
     assert (other["objective"], other["representation"]) == ("ss", "backbone")
+
+
+@pytest.mark.slow
+def test_prompts_are_part_of_what_a_result_is_known_by(
+    toy_store: Path, runs: Path, tmp_path: Path
+) -> None:
+    config = ProbeConfig(protocol="published", shots=(1,), trials=1)
+    known: set[str] = set()
+    for folder, text in (("none", None), ("one", 0.0), ("two", 1.0)):
+        prompts = text if text is None else {n: np.arange(8) - text for n in ("cook", "dance")}
+        report = report_probe(
+            runs / "primus",
+            store=str(toy_store),
+            out=tmp_path / folder,
+            config=config,
+            prompts=prompts,
+        )
+        assert report["head"] == ("random" if text is None else "prompts")
+        known.add(report["key"])
+    assert len(known) == 3
 
 
 def test_retrieval_counts_the_splits_asked_for(toy_store: Path, runs: Path, tmp_path: Path) -> None:

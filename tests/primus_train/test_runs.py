@@ -1,17 +1,21 @@
 import hashlib
 import importlib.metadata
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from primus_train.checkpoint import read_checkpoint
 from primus_train.config import make_fit_config
 from primus_train.data.store import open_store
 from primus_train.loop import BEST, LAST, FitState, pretrain
 from primus_train.runs import RUN, fit, pick_device
+from primus_train.stopping import RunStoppedError
 from schemas.errors import UsageError
 
 
@@ -184,6 +188,39 @@ def test_hidden_rows_reach_ss_by_their_imu_and_nothing_by_video_or_text(
     assert losses["as is m"] != losses["as is None"]
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_run_after_its_step_and_costs_no_bit(
+    toy_store: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    settings = ("objective.terms=[ss, nn]", "data.batch_size=8", "optim.schedule=linear")
+
+    def ask(state: FitState) -> None:
+        if state.step == 2:
+            os.kill(os.getpid(), number)
+
+    out = tmp_path / "run"
+    said = f"stopped by {number.name} after step 2 of 6, which last.pt holds: give --resume"
+    with pytest.raises(RunStoppedError, match=said) as stopped:
+        run(toy_store, out, *settings, on_step=ask)
+    assert stopped.value.exit_code == code
+    record = json.loads((out / RUN).read_text())
+    assert (record["finished"], record["steps"]) == (False, 2)
+    done = run(toy_store, out, *settings, resume=True)
+    whole = run(toy_store, tmp_path / "whole", *settings)
+    assert (done["finished"], done["steps"], done["loss"]) == (True, 6, whole["loss"])
+    for name in (LAST, BEST):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_signal_at_the_last_step_ends_a_finished_run(toy_store: Path, tmp_path: Path) -> None:
+    def ask(state: FitState) -> None:
+        if state.step == state.steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    record = run(toy_store, tmp_path, "objective.terms=[ss]", on_step=ask)
+    assert (record["finished"], record["steps"], record["reused"]) == (True, 4, False)
+
+
 def test_resume_of_nothing_is_a_fresh_start(toy_store: Path, tmp_path: Path) -> None:
     assert run(toy_store, tmp_path, resume=True)["steps"] == 4
 
@@ -209,6 +246,19 @@ def test_devices_have_names() -> None:
     assert pick_device("auto").type in {"cpu", "cuda"}
     with pytest.raises(UsageError, match="device must be auto, cpu or cuda, got 'tpu'"):
         pick_device("tpu")
+
+
+def test_each_process_needs_a_cuda_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[torch.device] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", taken.append)
+    assert pick_device("cuda") == torch.device("cuda")
+    assert pick_device("auto", local_rank=1) == torch.device("cuda", 1)
+    assert pick_device("cpu", local_rank=5) == torch.device("cpu")
+    assert taken == [torch.device("cuda", 1)]
+    with pytest.raises(UsageError, match="a CUDA device of its own, got 2 for process 3"):
+        pick_device("auto", local_rank=2)
 
 
 def test_cuda_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

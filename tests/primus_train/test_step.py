@@ -8,14 +8,16 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from primus_train.augment import make_view
 from primus_train.config import FitConfig, make_fit_config
 from primus_train.data.facts import unknown_facts
 from primus_train.data.triplets import Batch
-from primus_train.objectives.primus import PrimusObjective
+from primus_train.distributed import Ranks
+from primus_train.objectives.base import Objective
 from primus_train.objectives.registry import make_objective
+from primus_train.optimizer import make_optimizer
+from primus_train.recording import RecordedStep
 from primus_train.seeds import make_generator
-from primus_train.step import RecordedStep, Step, make_optimizer, make_step
+from primus_train.step import Step, make_step
 from schemas.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -47,7 +49,7 @@ class NoWaiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def make(*overrides: str) -> tuple[FitConfig, PrimusObjective, torch.optim.Adam]:
+def make(*overrides: str) -> tuple[FitConfig, Objective, torch.optim.Adam]:
     config = make_fit_config(overrides=["objective.bank_size=24", *overrides])
     objective = make_objective(config, channels=6, video_width=9, text_width=7).train()
     return config, objective, make_optimizer(objective, config=config, device=CPU)
@@ -70,7 +72,7 @@ def batches(count: int, *, rows: int = 8) -> list[tuple[Batch, Tensor]]:
     return found
 
 
-def state(objective: PrimusObjective) -> dict[str, Tensor]:
+def state(objective: Objective) -> dict[str, Tensor]:
     return {name: t.detach().clone() for name, t in objective.state_dict().items()}
 
 
@@ -83,12 +85,22 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     [
         pytest.param((), id="primus"),
         pytest.param(("objective.terms=[ss, nn]",), id="ss+nn"),
-        pytest.param(("objective.masked_neighbours=by_imu",), id="by_imu"),
+        pytest.param(
+            ("objective.masked_neighbours=by_imu", "optim.clip_norm=1"), id="by_imu_clipped"
+        ),
+        pytest.param(("optim.micro_batches=2", "optim.schedule=cosine"), id="micro_batches"),
+        pytest.param(("objective.neighbours=text",), id="by_text"),
+        pytest.param(("objective.drop_false_negatives=[overlap, sentence]",), id="false_negatives"),
         pytest.param(("objective.direction=symmetric", "objective.bank_size=3"), id="small_bank"),
         pytest.param(
             ("view.transforms=[jitter, segment_permutation, rotation, inversion, scaling]",),
             id="views",
         ),
+        pytest.param(
+            ("view.transforms=[time_warp, channel_permutation, step_scaling, time_reversal]",),
+            id="other_views",
+        ),
+        pytest.param(("objective.kind=multitask",), id="multitask"),
     ],
 )
 def test_the_host_waits_for_nothing_inside_a_step(overrides: tuple[str, ...]) -> None:
@@ -99,7 +111,7 @@ def test_the_host_waits_for_nothing_inside_a_step(overrides: tuple[str, ...]) ->
     with NoWaiting():
         for number, (batch, _) in enumerate(batches(4)):
             generator.manual_seed(number)
-            view = make_view(batch.imu, config=config.view, generator=generator)
+            view = objective.make_view(batch.imu, generator=generator)
             losses.append(step(batch, view=view)["loss"])
     assert all(torch.isfinite(loss) for loss in losses)
 
@@ -132,6 +144,26 @@ def test_a_step_is_adam_on_the_loss_it_returns() -> None:
         assert set(got) == {"loss", *losses.parts}
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(objective.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_clipping_shortens_all_gradients_together() -> None:
+    norms = []
+    for overrides in ((), ("optim.clip_norm=0.5",), ("optim.clip_norm=1000",)):
+        config, objective, optimizer = make(*overrides)
+        step = Step(objective, optimizer, config=config, device=CPU)
+        ((batch, view),) = batches(1)
+        outcome = step(batch, view=view)
+        gradients = [w.grad for w in objective.parameters() if w.grad is not None]
+        norm = torch.cat([g.flatten() for g in gradients]).double().norm()
+        norms.append((float(norm), outcome.get("gradient_norm")))
+    (plain, none), (clipped, before), (left, its) = norms
+    assert none is None
+    assert clipped == pytest.approx(0.5, rel=1e-4)
+    assert plain > 1
+    assert left == pytest.approx(plain, rel=1e-6)
+    # What is told is the length before.
+    assert float(before or 0) == pytest.approx(plain, rel=1e-5)
+    assert float(its or 0) == pytest.approx(plain, rel=1e-5)
 
 
 class FakeRecorder:
@@ -279,6 +311,13 @@ def test_what_needs_cuda_is_refused_on_a_cpu(override: str, message: str) -> Non
     config, objective, optimizer = make(override)
     with pytest.raises(UsageError, match=message):
         make_step(objective, optimizer, config=config, device=CPU)
+
+
+def test_a_recorded_step_is_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, objective, optimizer = make("optim.compile=graphs")
+    cuda = torch.device("cuda")  # a name alone: no such device is touched
+    with pytest.raises(UsageError, match="graphs records one process alone, got 2"):
+        make_step(objective, optimizer, config=config, device=cuda, ranks=Ranks(rank=0, size=2))
 
 
 def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from tests.memory_peak import peak_mib
 codes = []
 for name in map(Path, sys.argv[1:]):
     try:
-        for member in list_recordings(name):
+        for member in list_recordings(name).members:
             read_recording(name, member.name)
         codes.append("")
     except TakeError as error:
@@ -51,7 +51,7 @@ def test_the_directory_is_looked_at_before_it_is_read(
 ) -> None:
     path = tmp_path / NAME
     path.write_bytes(packed({f"{i}.txt": b"" for i in range(100)}))
-    assert list_recordings(path) == ()
+    assert list_recordings(path).members == ()
     monkeypatch.setattr(realworld_zip, "MOST_ZIP_MEMBERS", 4)
     with pytest.raises(TakeError, match=r"imu_file_too_large: .*at most 4 files, got a directory"):
         list_recordings(path)
@@ -75,10 +75,10 @@ def test_archives_are_opened_one_level_deep(tmp_path: Path) -> None:
     inner = packed({"acc_walking_head.csv": b"id,attr_time,attr_x,attr_y,attr_z\n1,1,1,1,1\n"})
     path = tmp_path / NAME
     path.write_bytes(packed({"acc_walking_1_csv.zip": inner}))
-    (member,) = list_recordings(path)
+    (member,) = list_recordings(path).members
     assert len(read_recording(path, member.name).t_ns) == 1
     path.write_bytes(packed({"acc_walking_1_csv.zip": packed({"again.zip": inner})}))
-    assert list_recordings(path) == ()
+    assert list_recordings(path).members == ()
 
 
 @pytest.mark.slow

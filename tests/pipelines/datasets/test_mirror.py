@@ -194,6 +194,14 @@ def test_nothing_there_is_said_with_the_uri(uri: str, tmp_path: Path) -> None:
         open_dataset(make_config("egoexo4d", uri, tmp_path)).read_catalogue()
 
 
+@pytest.mark.slow
+def test_a_bucket_that_is_not_there_is_named_with_its_field(s3_store: str, tmp_path: Path) -> None:
+    uri = f"{s3_store.rpartition('/')[0]}-none/data"
+    said = r"-none/data must lie in a bucket that exists: .*\(dataset.root\)$"
+    with pytest.raises(StorageError, match=said):
+        open_dataset(make_config("egoexo4d", uri, tmp_path)).read_catalogue()
+
+
 def test_faults_of_metadata_name_the_uri(far: Place, uri: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"takes.json entry 0.*{uri}") as told:
         open_dataset(make_config("egoexo4d", uri, tmp_path)).read_catalogue()

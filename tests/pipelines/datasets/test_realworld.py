@@ -142,6 +142,66 @@ def test_damaged_archive_is_its_takes_fault(tmp_path: Path) -> None:
     }
 
 
+def write_parts(
+    folder: Path, *, bad: tuple[str, ...], positions: tuple[str, ...] = ("head",)
+) -> None:
+    """Write three parts of climbing up, as archives in one of each sensor; ``bad`` are no zips."""
+    for sensor, stem in (("acc", "acc"), ("gyr", "Gyroscope")):
+        inner: dict[str, bytes | str] = {}
+        for n in ("", "_2", "_3"):
+            name = f"{sensor}_climbingup{n}_csv.zip"
+            csv: dict[str, bytes | str] = {
+                f"{stem}_climbingup{n}_{place}.csv": rows(1000, 50) for place in positions
+            }
+            inner[name] = b"no zip" if name in bad else zipped(csv)
+        write(folder / f"{sensor}_climbingup_csv.zip", inner)
+
+
+@pytest.mark.parametrize(
+    ("bad", "faulty"),
+    [
+        pytest.param(("acc_climbingup_2_csv.zip",), [2], id="one_sensor"),
+        pytest.param(("acc_climbingup_3_csv.zip", "gyr_climbingup_3_csv.zip"), [3], id="both"),
+        pytest.param(("gyr_climbingup_csv.zip",), [1], id="without_a_number"),
+        pytest.param(("acc_climbingup_csv.zip", "acc_climbingup_3_csv.zip"), [1, 3], id="two"),
+    ],
+)
+def test_a_damaged_inner_archive_costs_only_the_parts_in_it(
+    tmp_path: Path, bad: tuple[str, ...], faulty: list[int]
+) -> None:
+    write_parts(data_folder(tmp_path, 4), bad=bad, positions=("head", "waist"))
+    reader = open_reader(tmp_path, positions=("head", "waist"))
+    found = reader.read_catalogue()
+    assert [t.take_uid for t in found.takes] == [
+        f"proband4-climbingup-{k}-{place}" for k in (1, 2, 3) for place in ("head", "waist")
+    ]
+    assert {uid: error.code for uid, error in found.faults.items()} == {
+        f"proband4-climbingup-{k}-{place}": "imu_file_unreadable"
+        for k in faulty
+        for place in ("head", "waist")
+    }
+    for take in found.takes:
+        if take.take_uid not in found.faults:
+            assert reader.read_clock(take).span.end_ns == 49 * 20 * NS_PER_MS
+
+
+def test_a_part_that_is_left_alone_is_not_paired_with_another(tmp_path: Path) -> None:
+    folder = data_folder(tmp_path, 4)
+    write(
+        folder / "acc_lying_csv.zip",
+        {
+            "acc_lying_csv.zip": b"no zip",
+            "acc_lying_2_csv.zip": zipped({"acc_lying_2_head.csv": rows(1000, 50)}),
+        },
+    )
+    write(folder / "gyr_lying_csv.zip", {"Gyroscope_lying_head.csv": rows(1000, 50)})
+    found = open_reader(tmp_path).read_catalogue()
+    assert {uid: error.code for uid, error in found.faults.items()} == {
+        "proband4-lying-1-head": "imu_file_unreadable",
+        "proband4-lying-2-head": "imu_file_missing",
+    }
+
+
 def test_two_files_for_one_part_are_not_guessed_at(tmp_path: Path) -> None:
     folder = data_folder(tmp_path)
     write_pair(folder, "walking", "head")

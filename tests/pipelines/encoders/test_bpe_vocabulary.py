@@ -67,3 +67,9 @@ def test_damaged_and_short_files_are_refused(merges: list[str], tmp_path: Path) 
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UsageError, match="merges must be gzipped text, got "):
         read_bpe_tokenizer(path, vocabulary=size)
+
+
+def test_a_merge_of_what_no_merge_made_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / BPE_FILE, ["t h", "th 9223\x07"])
+    with pytest.raises(UsageError, match=r"merges must join known tokens, got 9223\\x07 \["):
+        read_bpe_tokenizer(path, vocabulary=516)

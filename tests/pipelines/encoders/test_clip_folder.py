@@ -2,6 +2,7 @@ import json
 import shutil
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,6 +162,78 @@ def test_other_preprocessing_is_refused(copy: Path) -> None:
     path.write_text(json.dumps({**settings, "crop_size": 336}))
     with pytest.raises(UsageError, match="crop_size must be CLIP's 224, got 336"):
         open_clip4clip(EncoderConfig(name=str(copy)))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        pytest.param(
+            "config.json",
+            {"vision_config": {"layer_norm_eps": "\ud800"}},
+            "must hold a CLIP, got ",
+            id="no_number",
+        ),
+        pytest.param(
+            "config.json",
+            {"text_config": {"eos_token_id": 7}},
+            r"eos_token_id must be the tokenizer's, \d+, got 7 \[",
+            id="end_of_another",
+        ),
+        pytest.param(
+            "config.json",
+            {"vision_config": {"num_channels": 4}},
+            "must hold a CLIP",
+            id="pictures_of_four_channels",
+        ),
+        pytest.param(
+            "config.json",
+            {"text_config": {"num_attention_heads": 0}},
+            "must hold a CLIP",
+            id="no_heads",
+        ),
+        pytest.param(
+            "config.json",
+            {"text_config": {"intermediate_size": 1 << 20}},
+            r"must hold a CLIP, got settings of 5\d{8} numbers and weight files of \d{7} bytes",
+            id="more_than_the_files_hold",
+        ),
+        pytest.param(
+            "config.json",
+            {"meaning": ["none"]},
+            r"meaning must be a sentence, got \[",
+            id="meaning",
+        ),
+        pytest.param(
+            "preprocessor_config.json",
+            {"image_mean": {"r": 0.5}},
+            r"image_mean must be CLIP's \[0.48.*got \{'r': 0.5\}",
+            id="mean_is_no_list",
+        ),
+        pytest.param(
+            "preprocessor_config.json", {"crop_size": {}}, "crop_size must .* got None", id="crop"
+        ),
+        pytest.param(
+            "tokenizer_config.json", {"eos_token": ["a"]}, "tokenizer must be CLIP's, got", id="end"
+        ),
+        pytest.param(
+            "tokenizer_config.json",
+            {"unk_token": "<unheard of>"},
+            r"tokenizer must have the model's \d+ tokens, got one numbered",
+            id="token_of_no_row",
+        ),
+    ],
+)
+def test_settings_of_no_sense_are_one_sentence(
+    copy: Path, name: str, change: dict[str, Any], said: str
+) -> None:
+    settings = json.loads((copy / name).read_text())
+    for key, value in change.items():
+        settings[key] = {**settings[key], **value} if key.endswith("_config") else value
+    (copy / name).write_text(json.dumps(settings))
+    with pytest.raises(UsageError, match=said) as raised:
+        open_clip4clip(EncoderConfig(name=str(copy), device="cpu"))
+    assert str(raised.value).encode()
+    assert "\n" not in str(raised.value)
 
 
 def test_damaged_config_is_refused(copy: Path) -> None:

@@ -40,7 +40,9 @@ def test_stored_code_does_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
-@pytest.mark.parametrize("data", [b"", b"no weights at all"])
+@pytest.mark.parametrize(
+    "data", [b"", b"no weights at all", b"\x80\x02.", b"\x80\x02q\x00.", b"\x80\x02h\x05."]
+)
 def test_other_files_are_refused(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UsageError, match=r"encoder weights must be a file of tensors .*, got "):

@@ -27,7 +27,9 @@ def write(path: Path, files: dict[str, bytes | str]) -> Path:
 
 
 def named(path: Path) -> list[tuple[str, str, int, str, str]]:
-    return [(m.sensor, m.activity, m.part, m.position, m.name) for m in list_recordings(path)]
+    return [
+        (m.sensor, m.activity, m.part, m.position, m.name) for m in list_recordings(path).members
+    ]
 
 
 def test_plain_archive_lists_its_sensors_and_passes_the_rest_over(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_part_comes_from_the_nearest_name_with_a_number(
     tmp_path: Path, archive: str, inner: str | None, csv: str, part: int
 ) -> None:
     files: dict[str, bytes | str] = {csv: HEAD} if inner is None else {inner: zipped({csv: HEAD})}
-    (found,) = list_recordings(write(tmp_path / archive, files))
+    (found,) = list_recordings(write(tmp_path / archive, files)).members
     assert (found.sensor, found.part) == ("gyr", part)
     assert found.name == (csv if inner is None else f"{inner}/{csv}")
 
@@ -146,6 +148,46 @@ def test_missing_member_and_damaged_archives_are_refused(tmp_path: Path) -> None
     (tmp_path / "d.zip").write_bytes(data)
     with pytest.raises(TakeError, match="imu_file_unreadable"):
         read_recording(tmp_path / "d.zip", "x.csv")
+
+
+@pytest.mark.parametrize("damage", ["no_zip", "cut", "packing"])
+def test_a_damaged_archive_inside_costs_only_its_own_files(tmp_path: Path, damage: str) -> None:
+    inner = {f"acc_walking{n}_csv.zip": zipped({f"acc_walking{n}_head.csv": HEAD + "1,2,3,4,5\n"})
+             for n in ("", "_2", "_3")}  # fmt: skip
+    bad = "acc_walking_2_csv.zip"
+    if damage == "no_zip":
+        inner[bad] = b"no zip"
+    elif damage == "cut":
+        inner[bad] = inner[bad][:40]
+    data = bytearray(zipped({**inner}))
+    if damage == "packing":
+        # The bytes of the packed archive itself, behind its local header.
+        at = data.index(bad.encode()) + len(bad)
+        data[at + 10 : at + 30] = b"\xff" * 20
+    path = tmp_path / "acc_walking_csv.zip"
+    path.write_bytes(data)
+    listing = list_recordings(path)
+    assert [(m.part, m.name) for m in listing.members] == [
+        (1, "acc_walking_csv.zip/acc_walking_head.csv"),
+        (3, "acc_walking_3_csv.zip/acc_walking_3_head.csv"),
+    ]
+    (broken,) = listing.broken
+    assert (broken.sensor, broken.activity, broken.part) == ("acc", "walking", 2)
+    assert broken.fault.code == "imu_file_unreadable"
+    assert broken.fault.detail.endswith(f"[acc_walking_csv.zip/{bad}]")
+
+
+def test_an_archive_inside_that_is_too_large_costs_only_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: dict[str, bytes | str] = {
+        "gyr_lying_csv.zip": zipped({"Gyroscope_lying_head.csv": HEAD}),
+        "gyr_lying_2_csv.zip": b"\0" * 5000,
+    }
+    monkeypatch.setattr(realworld_zip, "LARGEST_ZIP_MEMBER_BYTES", 1000)
+    listing = list_recordings(write(tmp_path / "gyr_lying_csv.zip", files))
+    assert [m.part for m in listing.members] == [1]
+    assert [(b.part, b.fault.code) for b in listing.broken] == [(2, "imu_file_too_large")]
 
 
 def test_what_unpacks_to_too_much_is_refused_unread(
@@ -224,7 +266,7 @@ def test_odd_names_and_packings_are_unreadable_not_unexpected(tmp_path: Path) ->
 
 def test_a_folder_named_like_an_archive_is_passed_over(tmp_path: Path) -> None:
     path = write(tmp_path / "acc_walking_csv.zip", {"old.zip/": "", "acc_walking_head.csv": HEAD})
-    assert [m.name for m in list_recordings(path)] == ["acc_walking_head.csv"]
+    assert [m.name for m in list_recordings(path).members] == ["acc_walking_head.csv"]
 
 
 def test_member_that_claims_to_be_packed_into_gigabytes_is_refused(tmp_path: Path) -> None:

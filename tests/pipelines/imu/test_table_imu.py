@@ -187,6 +187,30 @@ def test_ends_that_no_recording_has_are_refused(tmp_path: Path, suffix: str) -> 
         read_table_ends(write(path, columns(3, t_ns=[0, 1, 2_678_400 * 10**9 + 1])))
 
 
+def test_a_row_group_without_the_rows_it_claims_is_refused(tmp_path: Path) -> None:
+    table = pa.table(columns(5))
+    path = tmp_path / "imu.parquet"
+    with pq.ParquetWriter(path, table.schema) as writer:
+        writer.write_table(table.slice(0, 0))
+        writer.write_table(table)
+    data = path.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+
+    def claimed(changed: bytes) -> int:
+        try:
+            return int(pq.read_metadata(pa.BufferReader(changed)).row_group(0).num_rows)
+        except (OSError, pa.ArrowException):
+            return 0
+
+    # The one byte that counts the rows of the first group; 10 is 5 in Thrift's zigzag.
+    lies = (data[:at] + b"\x0a" + data[at + 1 :] for at in range(footer, len(data) - 8))
+    path.write_bytes(next(lie for lie in lies if claimed(lie) == 5))
+    with pytest.raises(
+        TakeError, match=r"row group 0 must hold the rows it claims, got none \[imu"
+    ):
+        read_table_ends(path)
+
+
 def test_types_and_columns_without_a_meaning_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "imu.parquet"
     lists = write(path, columns(2, accel_x=[[1.0], [2.0]]))

@@ -216,7 +216,7 @@ def test_full_disk_loses_nothing_of_what_was_there(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Come back at once after a fault."""
-    monkeypatch.setattr("pipelines.storage.faults._FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr("schemas.faults._FIRST_WAIT_S", 0.001)
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 

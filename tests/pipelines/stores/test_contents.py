@@ -54,7 +54,7 @@ def test_what_is_not_there_holds_nothing(folder: Place) -> None:
 def test_a_fault_is_no_answer(
     s3_server: S3Server, s3_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.storage.faults._FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr("schemas.faults._FIRST_WAIT_S", 0.001)
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     place = open_place(s3_store) / "x"

@@ -14,13 +14,8 @@ from hypothesis import strategies as st
 
 from pipelines.storage.files import write_atomic
 from pipelines.storage.places import open_place
-from pipelines.stores.masks import (
-    draw_units,
-    list_masks,
-    read_mask_record,
-    unit_hash,
-    write_mask,
-)
+from pipelines.stores.draw_mask import draw_units, unit_hash
+from pipelines.stores.masks import list_masks, read_mask_record, write_mask
 from schemas.errors import StoreDamagedError, StoreNotFoundError, UsageError
 from schemas.mask import MASK_SCHEMA, MaskRecord, MaskSpec
 from schemas.store import canonical_json

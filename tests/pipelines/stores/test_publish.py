@@ -1,3 +1,4 @@
+import gc
 import json
 import re
 import tracemalloc
@@ -508,7 +509,7 @@ def test_runs_that_publish_the_same_at_once_agree(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_takes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr("pipelines.stores.arrays.ROWS_PER_CHUNK", 512)
     monkeypatch.setattr("pipelines.stores.tables.ROW_GROUP", 512)
@@ -520,6 +521,10 @@ def test_memory_does_not_grow_with_the_number_of_takes(
             take = replace(fake.prepared.take, take_uid=f"take-{i:05d}")
             yield replace(fake.prepared, take=take)
 
+    # Among a long test run's many objects Python would leave cycles lying for longer.
+    gc.collect()
+    gc.freeze()
+    request.addfinalizer(gc.unfreeze)
     peaks = []
     for takes in (60, 60, 300):
         tracemalloc.start()

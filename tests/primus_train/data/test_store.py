@@ -113,7 +113,9 @@ def test_what_is_not_there_is_said_with_what_is(
 
 
 def test_unknown_schemes_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"folder or a URI .* got 'floppy://bucket/x'"):
+    with pytest.raises(
+        UsageError, match=r"store must be of a kind that fsspec knows, .* got floppy://$"
+    ):
         open_store("floppy://bucket/x@latest")
 
 
@@ -267,6 +269,24 @@ def test_a_mask_record_of_another_is_damage(
     path = tmp_path / "masks" / version / "m.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
     with pytest.raises(StoreDamagedError, match=message):
+        open_store(str(tmp_path), mask="m")
+
+
+def test_a_mask_that_is_no_table_is_damage(
+    tmp_path: Path, store_writer: Callable[..., str], mask_writer: Callable[..., None]
+) -> None:
+    version = store_writer(tmp_path, takes=("train-0",), per_take=4)
+    mask_writer(tmp_path, version, name="m", hidden=lambda i: i == 0)
+    table, record = (tmp_path / "masks" / version / f"m.{end}" for end in ("parquet", "json"))
+    data = table.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    table.write_bytes(data[:footer] + b"\xff" * 9 + data[footer + 9 :])
+    told = {
+        **json.loads(record.read_text()),
+        "sha256": hashlib.sha256(table.read_bytes()).hexdigest(),
+    }
+    record.write_text(json.dumps(told))
+    with pytest.raises(StoreDamagedError, match="mask must have the columns segment_id"):
         open_store(str(tmp_path), mask="m")
 
 

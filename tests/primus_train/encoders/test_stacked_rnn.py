@@ -1,4 +1,3 @@
-import io
 from typing import Any
 
 import numpy as np
@@ -6,7 +5,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from primus_train.encoders.stacked_rnn import StackedRnn, published_encoder_state
+from primus_train.config import make_fit_config, parse_objective
+from primus_train.encoders.stacked_rnn import StackedRnn
+from primus_train.objectives.registry import make_objective
+from schemas.errors import UsageError
 
 Array = npt.NDArray[np.float64]
 
@@ -84,11 +86,14 @@ def gru_last(sequence: Array, w: dict[str, Array]) -> Array:
     return state
 
 
-def forward_by_hand(x: Array, w: dict[str, Array], *, channel_wise: bool) -> dict[str, Array]:
+def forward_by_hand(
+    x: Array, w: dict[str, Array], *, channel_wise: bool, largest: bool = False
+) -> dict[str, Array]:
     x = group_norm(x, groups=2, weight=w["backbone.0.weight"], bias=w["backbone.0.bias"])
     x = max_pool(convolve(x, w["backbone.1.net.0.weight"]))
     x = max_pool(convolve(x, w["backbone.2.net.0.weight"]))
-    x = adaptive_mean(convolve(x, w["backbone.3.net.0.weight"]), 32)
+    x = convolve(x, w["backbone.3.net.0.weight"])
+    x = max_pool(x) if largest else adaptive_mean(x, 32)
     x = group_norm(x, groups=4, weight=w["backbone.4.weight"], bias=w["backbone.4.bias"])
     state = gru_last(x if channel_wise else x.T, w)
     heads = {"unimodal": "ssl_head", "multimodal": "mmcl_head"}
@@ -109,16 +114,8 @@ def test_state_dict_has_the_published_names_and_shapes() -> None:
 @pytest.mark.parametrize("gru_axis", ["channel", "time"])
 def test_published_weights_give_what_the_equations_say(gru_axis: Any) -> None:
     weights = published_weights(0)
-    lightning: dict[str, Any] = {
-        "epoch": 14,
-        "state_dict": {f"imu_encoder.{n}": torch.from_numpy(v) for n, v in weights.items()}
-        | {"temp_mmcl": torch.tensor(0.1)},
-    }
-    buffer = io.BytesIO()
-    torch.save(lightning, buffer)
-    buffer.seek(0)
     encoder = StackedRnn(gru_axis=gru_axis).double()
-    encoder.load_state_dict(published_encoder_state(torch.load(buffer, weights_only=True)))
+    encoder.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     x = np.random.default_rng(1).normal(size=(2, 6, 250)) * [[[9], [2], [1], [0.3], [1], [2]]]
     with torch.no_grad():
         got = encoder(torch.from_numpy(x))
@@ -129,9 +126,38 @@ def test_published_weights_give_what_the_equations_say(gru_axis: Any) -> None:
             assert torch.equal(got.get(name), getattr(got, name))
 
 
-def test_a_checkpoint_without_the_encoder_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"keys that start with 'imu_encoder\.', got \['head'\]"):
-        published_encoder_state({"state_dict": {"head": torch.zeros(1)}})
+@pytest.mark.parametrize(("gru_axis", "samples"), [("channel", 978), ("time", 250)])
+def test_max_pooling_gives_what_the_equations_say(gru_axis: Any, samples: int) -> None:
+    weights = published_weights(0)
+    encoder = StackedRnn(gru_axis=gru_axis, pooling="max").double()
+    encoder.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    x = np.random.default_rng(1).normal(size=(1, 6, samples))
+    with torch.no_grad():
+        got = encoder(torch.from_numpy(x)).backbone[0].numpy()
+    wanted = forward_by_hand(x[0], weights, channel_wise=gru_axis == "channel", largest=True)
+    np.testing.assert_allclose(got, wanted["backbone"], rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(("samples", "bins"), [(977, 31), (1005, 33), (250, 5)])
+def test_max_pooling_refuses_windows_that_leave_other_bins(samples: int, bins: int) -> None:
+    with pytest.raises(UsageError, match=f"978 to 1004 .* got {samples} samples and {bins} bins"):
+        StackedRnn(pooling="max")(torch.zeros(1, 6, samples))
+
+
+@pytest.mark.parametrize("name", ["primus", "multitask", "supervised"])
+def test_every_objective_has_the_configured_encoder(name: str) -> None:
+    flags = {f"objective.{field}": value for field, value in parse_objective(name).items()}
+    config = make_fit_config(flags=flags, overrides=["encoder.pooling=max"])
+    objective = make_objective(
+        config, channels=6, video_width=4, text_width=4, classes=("cook", "dance")
+    )
+    with pytest.raises(UsageError, match="got 250 samples and 5 bins"):
+        objective.encoder(torch.zeros(1, 6, 250))
+
+
+def test_max_pooling_takes_every_length_that_leaves_32_bins() -> None:
+    encoder = StackedRnn(pooling="max")
+    assert [len(encoder(torch.zeros(1, 6, samples))) for samples in (978, 1000, 1004)] == [1] * 3
 
 
 def test_windows_of_other_lengths_and_channel_counts_fit() -> None:

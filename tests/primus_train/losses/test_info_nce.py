@@ -1,8 +1,11 @@
 import math
+from collections.abc import Collection
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from primus_train.losses.info_nce import info_nce
 from primus_train.seeds import make_generator
@@ -19,13 +22,22 @@ def cosine(a: list[float], b: list[float]) -> float:
     return dot / math.sqrt(sum(x * x for x in a)) / math.sqrt(sum(y * y for y in b))
 
 
-def slow(query: Tensor, keys: Tensor, *, temperature: float, mask: list[bool]) -> float:
+def slow(
+    query: Tensor,
+    keys: Tensor,
+    *,
+    temperature: float,
+    mask: list[bool],
+    dropped: Collection[tuple[int, int]] = (),
+) -> float:
     q, k = query.tolist(), keys.tolist()
     used = [i for i, use in enumerate(mask) if use]
     total = 0.0
     for i in used:
         denominator = 0.0
         for j in used:
+            if (i, j) in dropped:
+                continue
             denominator += math.exp(cosine(q[i], k[j]) / temperature)
         total -= math.log(math.exp(cosine(q[i], k[i]) / temperature) / denominator)
     return total / len(used)
@@ -121,3 +133,40 @@ def test_masked_gradients_are_those_of_the_rows_alone() -> None:
     for leaf, small in zip((query, keys), alone, strict=True):
         assert leaf.grad is not None
         torch.testing.assert_close(leaf.grad[mask], small.grad)
+
+
+DROPPED = {(0, 1), (1, 0), (3, 6), (5, 2)}
+
+
+def as_matrix(pairs: Collection[tuple[int, int]]) -> Tensor:
+    return torch.tensor([[(i, j) in pairs for j in range(7)] for i in range(7)])
+
+
+@pytest.mark.parametrize("mask", [[True] * 7, [True, True, False, True, True, True, True]])
+def test_dropped_pairs_are_no_negatives_and_keep_their_positives(mask: list[bool]) -> None:
+    query, keys = pair()
+    args: dict[str, Any] = {"temperature": 0.2, "dropped": as_matrix(DROPPED)}
+    wanted = slow(query, keys, temperature=0.2, mask=mask, dropped=DROPPED)
+    assert float(info_nce(query, keys, mask=torch.tensor(mask), **args)) == pytest.approx(wanted)
+    if all(mask):
+        assert float(info_nce(query, keys, **args)) == pytest.approx(wanted)
+    transposed = {(j, i) for i, j in DROPPED}
+    back = slow(keys, query, temperature=0.2, mask=mask, dropped=transposed)
+    both = info_nce(query, keys, mask=torch.tensor(mask), direction="symmetric", **args)
+    assert float(both) == pytest.approx(wanted + back)
+
+
+def test_a_key_dropped_by_all_others_gets_its_own_querys_gradient_alone() -> None:
+    query, keys = (t.requires_grad_() for t in pair())
+    only = as_matrix({(i, 4) for i in range(7) if i != 4})
+    (got,) = torch.autograd.grad(info_nce(query, keys, temperature=0.1, dropped=only), keys)
+    logits = F.normalize(query, dim=1)[4] @ F.normalize(keys, dim=1).T / 0.1
+    (wanted,) = torch.autograd.grad(-torch.log_softmax(logits, dim=0)[4] / 7, keys)
+    assert torch.allclose(got[4], wanted[4])
+    assert not torch.allclose(got[3], wanted[3])
+
+
+def test_a_query_with_all_negatives_dropped_costs_nothing() -> None:
+    query, keys = pair()
+    everything = ~torch.eye(7, dtype=torch.bool)
+    assert float(info_nce(query, keys, temperature=0.1, dropped=everything)) == 0

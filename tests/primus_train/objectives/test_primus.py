@@ -1,4 +1,6 @@
+import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from primus_train.config import FitConfig
-from primus_train.data.facts import unknown_facts
+from primus_train.data.facts import END_NS, SENTENCE, START_NS, TAKE, WINDOW, unknown_facts
 from primus_train.data.triplets import Batch
 from primus_train.encoders.stacked_rnn import Embeddings
 from primus_train.objectives.primus import PrimusObjective
@@ -56,11 +58,22 @@ def cosine(a: Tensor, b: Tensor) -> float:
     return float(torch.dot(a, b) / a.norm() / b.norm())
 
 
-def slow_nce(query: Tensor, keys: Tensor, *, rows: list[int], temperature: float = 0.1) -> float:
+def slow_nce(
+    query: Tensor,
+    keys: Tensor,
+    *,
+    rows: list[int],
+    temperature: float = 0.1,
+    dropped: Collection[tuple[int, int]] = (),
+) -> float:
     total = 0.0
     for i in rows:
-        weights = [math.exp(cosine(query[i], keys[j]) / temperature) for j in rows]
-        total -= math.log(weights[rows.index(i)] / sum(weights))
+        weights = {
+            j: math.exp(cosine(query[i], keys[j]) / temperature)
+            for j in rows
+            if (i, j) not in dropped
+        }
+        total -= math.log(weights[i] / sum(weights.values()))
     return total / len(rows)
 
 
@@ -278,3 +291,230 @@ def test_all_rows_masked_leaves_ss_alone() -> None:
     assert others == [0.0] * 5
     losses.total.backward()
     assert float(losses.parts["ss"]) > 0
+
+
+@torch.no_grad()
+def test_neighbours_by_text_come_from_the_slot_of_the_nearest_text() -> None:
+    objective = make(terms=["nn"], neighbours="text", modalities=["video"])
+    assert objective.learns_from == ("text", "video")
+    past_e, past = embeddings(8, seed=1), batch(8, seed=1, hidden=(3,))
+    objective.losses(past_e, batch=past, view=None)
+    e, b = embeddings(), batch()
+    b.valid[2, 2] = False
+    b.valid[4, 1] = False
+    losses = objective.losses(e, batch=b, view=None)
+    complete = [i for i in range(8) if i != 3]
+    eta = [max(complete, key=lambda k: cosine(past.text[k], b.text[i])) for i in range(6)]
+    # Only who lacks the text has no neighbour; the targets come from the bank.
+    rows = [0, 1, 3, 4, 5]
+    video = slow_nce(objective.project(e.multimodal, name="video"), past.video[eta], rows=rows)
+    assert float(losses.parts["nn_video"]) == pytest.approx(video, rel=1e-4)
+    imu = slow_nce(e.unimodal, past_e.unimodal[eta], rows=rows)
+    assert float(losses.parts["nn_imu"]) == pytest.approx(imu, rel=1e-4)
+    assert set(losses.parts) == {"nn_imu", "nn_video"}
+
+
+@torch.no_grad()
+def test_shuffled_views_and_neighbours_cost_more() -> None:
+    e = embeddings()
+    near = e.unimodal + 0.5 * torch.randn(6, 512, generator=make_generator(3, "near"))
+    objective = make(terms=["ss"])
+    right, wrong = (
+        objective.losses(e, batch=batch(), view=views(rows)) for rows in (near, near.roll(1, 0))
+    )
+    assert float(right.total) < float(wrong.total)
+    objective = make(terms=["nn"], neighbours="video")
+    objective.losses(e, batch=batch(), view=None)
+    objective.eval()
+    turned = batch()
+    turned.video.copy_(batch().video.roll(1, 0))
+    right, wrong = (objective.losses(e, batch=b, view=None) for b in (batch(), turned))
+    assert float(right.parts["nn_imu"]) < float(wrong.parts["nn_imu"])
+
+
+@torch.no_grad()
+def test_in_a_later_epoch_a_segment_is_not_its_own_neighbour() -> None:
+    objective = make(terms=["nn"], neighbours="video")
+    e, b = embeddings(), batch()
+    b.facts[:, WINDOW] = torch.arange(6)
+    objective.losses(e, batch=b, view=None)
+    losses = objective.losses(e, batch=b, view=None)
+    others = [[k for k in range(6) if k != i] for i in range(6)]
+    eta = [max(others[i], key=lambda k: cosine(b.video[k], b.video[i])) for i in range(6)]
+    wanted = slow_nce(e.unimodal, e.unimodal[eta], rows=list(range(6)))
+    assert float(losses.parts["nn_imu"]) == pytest.approx(wanted, rel=1e-4)
+
+
+@torch.no_grad()
+def test_a_segment_alone_in_the_bank_has_no_neighbour() -> None:
+    objective = make(terms=["nn"], neighbours="video")
+    first = batch(1)
+    first.facts[:, WINDOW] = 3
+    objective.losses(embeddings(1), batch=first, view=None)
+    e, b = embeddings(), batch()
+    b.facts[:, WINDOW] = torch.arange(6)
+    losses = objective.losses(e, batch=b, view=None)
+    # All others find the one slot; row 3, whose window it holds, takes no part.
+    keys = embeddings(1).unimodal.expand(6, 512)
+    wanted = slow_nce(e.unimodal, keys, rows=[0, 1, 2, 4, 5])
+    assert wanted == pytest.approx(math.log(5))
+    assert float(losses.parts["nn_imu"]) == pytest.approx(wanted, rel=1e-4)
+
+
+def spoken(*facts: tuple[int, int, int, int], seed: int = 0, hidden: tuple[int, ...] = ()) -> Batch:
+    """A batch of segments (take, start, end, sentence)."""
+    made = batch(len(facts), seed, hidden=hidden)
+    for place, column in enumerate((TAKE, START_NS, END_NS, SENTENCE)):
+        made.facts[:, column] = torch.tensor([fact[place] for fact in facts])
+    return made
+
+
+NOW = ((0, 0, 5, 7), (0, 4, 9, 8), (0, 5, 10, 9), (1, 0, 5, 8), (1, 20, 25, 7), (2, 0, 5, -1))
+OVERLAP = {(0, 1), (1, 0), (1, 2), (2, 1)}
+SENTENCES = {(0, 4), (4, 0), (1, 3), (3, 1)}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "dropped"),
+    [
+        pytest.param([], set(), id="none"),
+        pytest.param(["overlap"], OVERLAP, id="overlap"),
+        pytest.param(["sentence"], SENTENCES, id="sentence"),
+        pytest.param(["overlap", "sentence"], OVERLAP | SENTENCES, id="both"),
+    ],
+)
+@torch.no_grad()
+def test_false_negatives_are_dropped_from_ss_and_mm(
+    kinds: list[str], dropped: set[tuple[int, int]]
+) -> None:
+    objective = make(512, 512, terms=["ss", "mm"], drop_false_negatives=kinds)
+    e, b = embeddings(), spoken(*NOW)
+    view = torch.randn(6, 512, generator=make_generator(1, "view"))
+    targets = torch.randn(6, 512, generator=make_generator(2, "targets"))
+    b = dataclasses.replace(b, video=targets, text=targets.flip(1))
+    losses = objective.losses(e, batch=b, view=views(view))
+    wanted = {
+        "ss": slow_nce(e.unimodal, view, rows=list(range(6)), dropped=dropped),
+        "mm_video": slow_nce(e.multimodal, b.video, rows=list(range(6)), dropped=dropped),
+        "mm_text": slow_nce(e.multimodal, b.text, rows=list(range(6)), dropped=dropped),
+    }
+    for name, value in wanted.items():
+        assert float(losses.parts[name]) == pytest.approx(value, rel=1e-4), name
+
+
+@torch.no_grad()
+def test_a_hidden_sentence_makes_no_false_negative() -> None:
+    objective = make(terms=["ss"], drop_false_negatives=["sentence"])
+    e, view = embeddings(), torch.randn(6, 512, generator=make_generator(1, "view"))
+    losses = objective.losses(e, batch=spoken(*NOW, hidden=(4,)), view=views(view))
+    wanted = slow_nce(e.unimodal, view, rows=list(range(6)), dropped={(1, 3), (3, 1)})
+    assert float(losses.parts["ss"]) == pytest.approx(wanted, rel=1e-4)
+
+
+@torch.no_grad()
+def test_of_neighbours_those_like_the_query_or_like_its_own_are_no_negatives() -> None:
+    objective = make(terms=["nn"], neighbours="video", drop_false_negatives=["overlap"])
+    past_facts = ((0, 3, 8, 1), (0, 7, 12, 2), (5, 0, 5, 3), (6, 0, 5, 4))
+    past_e, past = embeddings(4, seed=1), spoken(*past_facts, seed=1)
+    objective.losses(past_e, batch=past, view=None)
+    eta = [0, 1, 2, 3, 3, 2]
+    b = dataclasses.replace(spoken(*NOW), video=past.video[eta])
+    losses = objective.losses(embeddings(), batch=b, view=None)
+
+    def overlap(a: tuple[int, int, int, int], c: tuple[int, int, int, int]) -> bool:
+        return a[0] == c[0] and a[1] < c[2] and c[1] < a[2]
+
+    dropped = {
+        (i, j)
+        for i in range(6)
+        for j in range(6)
+        if i != j
+        and (
+            eta[i] == eta[j]
+            or overlap(NOW[i], past_facts[eta[j]])
+            or overlap(past_facts[eta[i]], past_facts[eta[j]])
+        )
+    }
+    # Row 2 (5 to 10 s) shares instants with the neighbours of rows 0 (3 to 8 s) and 1 (7 to 12 s).
+    assert dropped == {(0, 1), (1, 0), (2, 0), (2, 1), (2, 5), (5, 2), (3, 4), (4, 3)}
+    e = embeddings()
+    wanted = slow_nce(e.unimodal, past_e.unimodal[eta], rows=list(range(6)), dropped=dropped)
+    assert float(losses.parts["nn_imu"]) == pytest.approx(wanted, rel=1e-4)
+
+
+@torch.no_grad()
+def test_one_neighbour_of_two_rows_is_no_negative_though_nothing_is_known_of_it() -> None:
+    objective = make(terms=["nn"], neighbours="video", drop_false_negatives=["sentence"])
+    past_e, past = embeddings(4, seed=1), batch(4, seed=1)
+    objective.losses(past_e, batch=past, view=None)
+    eta = [0, 1, 0, 3, 2, 3]
+    e, b = embeddings(), dataclasses.replace(batch(), video=past.video[eta])
+    losses = objective.losses(e, batch=b, view=None)
+    twice = {(0, 2), (2, 0), (3, 5), (5, 3)}
+    wanted = slow_nce(e.unimodal, past_e.unimodal[eta], rows=list(range(6)), dropped=twice)
+    assert float(losses.parts["nn_imu"]) == pytest.approx(wanted, rel=1e-4)
+
+
+def leaves(e: Embeddings) -> Embeddings:
+    return Embeddings(
+        backbone=e.backbone,
+        unimodal=e.unimodal.clone().requires_grad_(),
+        multimodal=e.multimodal.clone().requires_grad_(),
+    )
+
+
+def rows_of(b: Batch, rows: list[int]) -> Batch:
+    parts = {f.name: getattr(b, f.name)[rows] for f in dataclasses.fields(Batch)}
+    return Batch(**parts)
+
+
+def gradient(e: Tensor) -> Tensor:
+    assert e.grad is not None
+    return e.grad
+
+
+@pytest.mark.parametrize("direction", ["one_way", "symmetric"])
+@pytest.mark.parametrize("shown", [[1, 4], [0, 2, 5], [0, 1, 2, 3, 4]])
+def test_masking_all_but_k_is_the_batch_of_those_k_in_mm_and_all_rows_in_ss(
+    shown: list[int], direction: str
+) -> None:
+    hidden = [i for i in range(6) if i not in shown]
+    objective = make(terms=["ss", "mm"], direction=direction)
+    # Hidden rows hold no numbers, so that whatever reaches a loss shows.
+    b = batch(hidden=tuple(hidden))
+    b.video[hidden] = torch.nan
+    b.text[hidden] = torch.nan
+    e = leaves(embeddings())
+    objective.losses(e, batch=b, view=views(embeddings(seed=5).unimodal)).total.backward()
+    assert torch.isfinite(gradient(e.multimodal)).all()
+    # SS goes through the unimodal head, MM through the multimodal one.
+    assert bool((gradient(e.unimodal) != 0).any(dim=1).all())
+    assert torch.equal(gradient(e.multimodal)[hidden], torch.zeros(len(hidden), 512))
+    small_objective = make(terms=["mm"], direction=direction)
+    small = leaves(embeddings()[torch.tensor(shown)])
+    parts = small_objective.losses(small, batch=rows_of(b, shown), view=None)
+    parts.total.backward()
+    assert torch.allclose(
+        gradient(e.multimodal)[shown], gradient(small.multimodal), rtol=1e-4, atol=1e-7
+    )
+    ours, theirs = (
+        objective.projections["video"].weight,
+        small_objective.projections["video"].weight,
+    )
+    assert torch.allclose(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7)
+    again = objective.losses(e, batch=b, view=views(embeddings(seed=5).unimodal))
+    for name, value in parts.parts.items():
+        assert float(again.parts[name]) == pytest.approx(float(value), rel=1e-5)
+
+
+def test_the_weights_learn_from_a_masked_batch_what_they_learn_from_its_shown_rows() -> None:
+    shown = [1, 3, 4]
+    whole, small = make(terms=["mm"]), make(terms=["mm"])
+    b = batch(hidden=(0, 2, 5))
+    whole(b).total.backward()
+    small(rows_of(b, shown)).total.backward()
+    for (name, a), c in zip(whole.named_parameters(), small.parameters(), strict=True):
+        assert (a.grad is None) == (c.grad is None), name
+        if a.grad is not None and c.grad is not None:
+            # All windows look nearly alike to a random encoder: entries are small differences.
+            assert float((a.grad - c.grad).norm() / c.grad.norm()) < 1e-3, name

@@ -18,6 +18,7 @@ from schemas.errors import PrimusError, UsageError
 
 __all__ = ["DaskCluster", "check_dask", "dask_report", "host_for_workers", "job_environment"]
 
+_LOG: Final = logging.getLogger(__name__)
 LOOPBACK: Final = "127.0.0.1"
 # Dask's own lets memory go back to the system after every picture (MALLOC_TRIM_THRESHOLD_): to
 # have it back page by page, decoding and encoding took half as long again as outside of Dask.
@@ -27,6 +28,7 @@ _PROFILE: Final = "distributed.worker.profile.enabled"
 # A worker that died is given up for good if it is not back within this: 15 s by Dask, which a busy
 # machine spends on its imports.
 _LOST_AFTER: Final = "distributed.deploy.lost-worker-timeout"
+_START_ATTEMPTS: Final = 3
 # What a worker holds is in use and cannot be spilled; one that Dask pauses would stay so for ever.
 # Above its limit (95 %) it is ended and started anew, its take told.
 _NEVER_PAUSED: Final = {
@@ -174,13 +176,24 @@ class DaskCluster:
             _PROFILE: self._profiled,
             **_NEVER_PAUSED,
         }
-        with dask.config.set(settings):
-            return self._distributed.LocalCluster(
-                n_workers=self._execution.workers,
-                threads_per_worker=1,
-                dashboard_address=None,
-                **options,
-            )
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            try:
+                with dask.config.set(settings):
+                    return self._distributed.LocalCluster(
+                        n_workers=self._execution.workers,
+                        threads_per_worker=1,
+                        dashboard_address=None,
+                        **options,
+                    )
+            except RuntimeError as error:
+                # One worker that dies while all of them start takes the whole cluster with it.
+                if attempt == _START_ATTEMPTS or self._abandoned:
+                    raise PrimusError(
+                        f"Dask workers must start, got {error} {attempt} times: give each more "
+                        "memory (execution.memory_limit) or start fewer (execution.workers)"
+                    ) from error
+                _LOG.warning("a worker died while it started, again: %s", error)
+        raise AssertionError("attempts must be positive")
 
     @property
     def _profiled(self) -> bool:
@@ -188,12 +201,10 @@ class DaskCluster:
         return self._execution.dask_report is not None
 
     def _on_each_worker(self, function: Callable[..., object], *arguments: Any) -> list[Any]:  # noqa: ANN401
-        # Others may do it too: a worker that dies before would be waited for in vain.
+        # Idle workers are given one each. Not told which is whose: what is meant for a worker that
+        # dies before waits for ever, also where others are allowed to do it.
         return [
-            self._client.submit(
-                function, *arguments, workers=[worker], allow_other_workers=True, pure=False
-            )
-            for worker in self._client.nthreads()
+            self._client.submit(function, *arguments, pure=False) for _ in self._client.nthreads()
         ]
 
 

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -58,6 +59,8 @@ class DaskCluster:
         self._settings = dask.config.set({_LOST_AFTER: f"{execution.worker_timeout_s:g} s"})
         # It logs each attempt to reach a scheduler that is gone, with its trace; we say it once.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+        # Of its health pages, which nobody is told of: any port will do.
+        warnings.filterwarnings("ignore", message="Port 8787 is already in use")
         self._distributed: Any = distributed
         self._execution = execution
         self._abandoned = False
@@ -123,19 +126,21 @@ class DaskCluster:
     def watch(self) -> DaskWatch:
         """Gives results of this cluster's futures; to be asked for when it has started."""
         if self._watch is None:
-            self._watch = DaskWatch(self._client, timeout_s=self._execution.worker_timeout_s)
+            self._watch = DaskWatch(
+                self._client, address=self.address, timeout_s=self._execution.worker_timeout_s
+            )
         return self._watch
 
     @property
     def address(self) -> str:
         """Where the scheduler listens; to be asked for after ``wait``."""
-        address: str = self._client.scheduler.address
-        return address
+        own = self._cluster.scheduler_address if self._cluster is not None else None
+        return own or self._execution.dask_address or ""
 
     @property
     def workers(self) -> int:
         """Tasks that run side by side; to be asked for after ``wait``."""
-        threads: dict[str, int] = self._client.nthreads()
+        threads = self.watch.threads()
         # Jobs that still wait in a queue will want their share.
         expected = self._execution.workers if self._execution.cluster == "slurm" else 1
         return max(expected, sum(threads.values()))
@@ -203,9 +208,7 @@ class DaskCluster:
     def _on_each_worker(self, function: Callable[..., object], *arguments: Any) -> list[Any]:  # noqa: ANN401
         # Idle workers are given one each. Not told which is whose: what is meant for a worker that
         # dies before waits for ever, also where others are allowed to do it.
-        return [
-            self._client.submit(function, *arguments, pure=False) for _ in self._client.nthreads()
-        ]
+        return [self._client.submit(function, *arguments, pure=False) for _ in self.watch.threads()]
 
 
 def job_environment(*, profiled: bool) -> dict[str, str]:

@@ -23,13 +23,14 @@ class DaskWatch:
 
     Args:
         client: of the cluster.
+        address: of its scheduler, which a client forgets together with a lost connection.
         timeout_s: longest time without any worker.
     """
 
-    def __init__(self, client: Any, *, timeout_s: float) -> None:  # noqa: ANN401 - no types
+    def __init__(self, client: Any, *, address: str, timeout_s: float) -> None:  # noqa: ANN401 - no types
         self._client = client
         self._timeout_s = timeout_s
-        self._address: str = client.scheduler.address
+        self._address = address
         self._none_since: float | None = None
 
     def wait_for_a_worker(self) -> None:
@@ -80,15 +81,24 @@ class DaskWatch:
                     return future.result()
                 self._look()
 
-    def _look(self) -> int:
-        """Return how many workers there are."""
+    def threads(self) -> dict[str, int]:
+        """Return how many tasks each worker does side by side.
+
+        Raises:
+            PrimusError: if the scheduler is gone.
+        """
+        if self._client.status != "running":
+            raise self._gone()
         try:
-            if self._client.status != "running":
-                raise self._gone()
-            count = len(self._client.nthreads())
-        except (OSError, RuntimeError, ValueError) as error:
+            found: dict[str, int] = self._client.nthreads()
+        except (AttributeError, OSError, RuntimeError, ValueError) as error:
             # What Dask raises on a connection that closed, or closes meanwhile.
             raise self._gone() from error
+        return found
+
+    def _look(self) -> int:
+        """Return how many workers there are."""
+        count = len(self.threads())
         now = time.monotonic()
         if count:
             self._none_since = None

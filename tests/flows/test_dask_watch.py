@@ -39,7 +39,7 @@ def client() -> Iterator[Any]:
 
 
 def test_results_come_first_come_first_served(client: Any) -> None:
-    watch = DaskWatch(client, timeout_s=60)
+    watch = DaskWatch(client, address=client.scheduler.address, timeout_s=60)
     watch.wait_for_a_worker()
     futures = [client.submit(slow_square, n, pure=False) for n in (8, 1, 0)]
     # Longer than one look at the scheduler takes.
@@ -48,13 +48,13 @@ def test_results_come_first_come_first_served(client: Any) -> None:
 
 
 def test_a_tasks_own_time_out_is_no_reason_to_wait_on(client: Any) -> None:
-    watch = DaskWatch(client, timeout_s=60)
+    watch = DaskWatch(client, address=client.scheduler.address, timeout_s=60)
     with pytest.raises(TimeoutError, match="the camera did not answer"):
         watch.result(client.submit(fail, "the camera did not answer"))
 
 
 def test_no_worker_for_too_long_is_said(client: Any) -> None:
-    watch = DaskWatch(client, timeout_s=0.5)
+    watch = DaskWatch(client, address=client.scheduler.address, timeout_s=0.5)
     watch.wait_for_a_worker()
     client.cluster.scale(0)
     future = client.submit(slow_square, 2, pure=False)
@@ -70,7 +70,7 @@ def test_a_scheduler_that_is_gone_is_said(tmp_path: Path) -> None:
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with start_dask(tmp_path, workers=0) as programs:
         client = distributed.Client(programs.address, set_as_default=False)
-        watch = DaskWatch(client, timeout_s=60)
+        watch = DaskWatch(client, address=client.scheduler.address, timeout_s=60)
         future = client.submit(slow_square, 1, pure=False)
         programs.kill_scheduler()
         gone = r"scheduler must stay until the run ends, it is gone \[tcp://127\.0\.0\.1:\d+\]"

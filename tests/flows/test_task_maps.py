@@ -34,7 +34,9 @@ def on_dask() -> Iterator[TaskMap]:
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
-        yield map_on_dask(client, workers=2, watch=DaskWatch(client, timeout_s=60))
+        yield map_on_dask(
+            client, workers=2, watch=DaskWatch(client, address="inproc", timeout_s=60)
+        )
 
 
 @pytest.fixture(params=[on_threads, on_dask])

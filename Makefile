@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 TRAIN  := .venv-train
 DEMO   ?= demo-out
+# Processes that share the tests; a file's tests stay in one.
+TEST_JOBS ?= 2
 
 export TOKENIZERS_PARALLELISM := false
 
@@ -38,7 +40,7 @@ lint: $(VENV)/.ready
 	$(BIN)/mypy
 
 test: lint train-env
-	$(BIN)/python -m pytest -m "not long and not network"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile -m "not long and not network"
 
 test-long: lint
 	$(BIN)/python -m pytest -m "not network"

@@ -172,8 +172,8 @@ def measure_lag(
         turning = _turning_near(
             gyro_t_ns,
             gyro_rad_s,
-            first_ns=min(origin_ns + first * NS_PER_S, *ends_ns[rows, 0]) + reach_ns[0],
-            last_ns=max(origin_ns + last * NS_PER_S, *ends_ns[rows, 1]) + reach_ns[-1],
+            first_ns=ends_ns[rows, 0].min(initial=origin_ns + first * NS_PER_S) + reach_ns[0],
+            last_ns=ends_ns[rows, 1].max(initial=origin_ns + last * NS_PER_S) + reach_ns[-1],
         )
         known = [turning.over(ends_ns[rows] + lag_ns)[1] for lag_ns in reach_ns]
         rows = rows[np.any(known, axis=0)]

@@ -116,6 +116,27 @@ def test_still_picture_has_no_lag() -> None:
     assert (found.lag_ns, found.r2, found.confidence, found.drift_ns) == (None, 0.0, 0.0, None)
 
 
+def test_picture_without_a_known_shift_has_no_lag() -> None:
+    take = head_motion(seconds=30, lag_ms=0)
+    take.motion[:] = np.nan
+    found = take.audit()
+    assert (found.lag_ns, found.r2, found.confidence, found.drift_ns) == (None, 0.0, 0.0, None)
+
+
+def test_stretches_without_shifts_or_gyro_leave_the_others_as_they_are() -> None:
+    whole = head_motion(seconds=1500, lag_ms=120)
+    found = whole.audit()
+    half = Recording(
+        gyro_t_ns=whole.gyro_t_ns[whole.gyro_t_ns < 900 * 1000 * MS],
+        gyro_rad_s=whole.gyro_rad_s[whole.gyro_t_ns < 900 * 1000 * MS],
+        motion_t_ns=whole.motion_t_ns,
+        motion=np.where(whole.motion_t_ns[:, None] < 600 * 1000 * MS, np.nan, whole.motion),
+    ).audit()
+    # Five stretches of 300 s: two without a shift, one whole, two without gyro.
+    assert half.local_lag_ms[620:850] == found.local_lag_ms[620:850] == (120,) * 230
+    assert set(half.local_lag_ms[:570]) == set(half.local_lag_ms[910:]) == {None}
+
+
 def test_still_gyro_has_no_lag() -> None:
     take = head_motion(seconds=30, lag_ms=0)
     take.gyro_rad_s[:] = 0.0

@@ -120,6 +120,8 @@ def read_imu_grid(parts: PartStore, *, key: str, step_ns: int) -> ImuGrid:
     first_ns, at = 0, 0
     for batch in parts.read("imu", key):
         instants = batch["t_ns"].to_numpy()
+        if not len(instants):
+            continue
         if at == 0:
             metadata, first_ns = batch.schema.metadata or {}, int(instants[0])
         if instants[0] != first_ns + at * step_ns or (np.diff(instants) != step_ns).any():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from primus_train.bank import Bank
+from primus_train.config import FitConfig
 from primus_train.data.triplets import Batch
 from primus_train.encoders.stacked_rnn import Embeddings, Representation, StackedRnn
 
@@ -27,6 +28,10 @@ class Objective(nn.Module, ABC):
 
     Encoding and loss are apart, as what encodes may be split (into micro-batches, over processes)
     while a contrastive loss needs the whole batch.
+
+    Args:
+        config: the run's config; says what encoder.
+        channels: C of the windows.
 
     Attributes:
         encoder: of the windows.
@@ -48,8 +53,11 @@ class Objective(nn.Module, ABC):
     aligned_with: tuple[str, ...] = ()
     representation: Representation = "backbone"
 
-    def __init__(self) -> None:
+    def __init__(self, config: FitConfig, *, channels: int) -> None:
         super().__init__()
+        self.encoder = StackedRnn(
+            channels=channels, gru_axis=config.encoder.gru_axis, pooling=config.encoder.pooling
+        )
         # Not on the class, where it would hide the module of an instance.
         self.bank = None
 

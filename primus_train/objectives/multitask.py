@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from primus_train.augment import make_view
 from primus_train.config import FitConfig, TransformName, ViewConfig
 from primus_train.data.triplets import Batch
-from primus_train.encoders.stacked_rnn import WIDTH, Embeddings, StackedRnn
+from primus_train.encoders.stacked_rnn import WIDTH, Embeddings
 from primus_train.objectives.base import Losses, Objective
 from schemas.errors import UsageError
 
@@ -62,11 +62,8 @@ class MultitaskObjective(Objective):
         text_width: int = 0,
         classes: Sequence[str] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(config, channels=channels)
         del video_width, text_width, classes
-        self.encoder = StackedRnn(
-            channels=channels, gru_axis=config.encoder.gru_axis, pooling=config.encoder.pooling
-        )
         _refuse_idle(config.view)
         self._views = tuple(config.view.model_copy(update={"transforms": (t,)}) for t in TASKS)
         self.heads = nn.ModuleDict(

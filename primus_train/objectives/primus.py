@@ -16,7 +16,7 @@ from primus_train.augment import make_view
 from primus_train.bank import Bank
 from primus_train.config import FitConfig
 from primus_train.data.triplets import Batch
-from primus_train.encoders.stacked_rnn import WIDTH, Embeddings, StackedRnn
+from primus_train.encoders.stacked_rnn import WIDTH, Embeddings
 from primus_train.losses.false_negatives import false_negatives, false_neighbours
 from primus_train.losses.info_nce import info_nce_of_unit
 from primus_train.losses.temperature import Temperature
@@ -63,13 +63,10 @@ class PrimusObjective(Objective):
         text_width: int,
         classes: Sequence[str] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(config, channels=channels)
         del classes
         self.config = config.objective
         self._view = config.view
-        self.encoder = StackedRnn(
-            channels=channels, gru_axis=config.encoder.gru_axis, pooling=config.encoder.pooling
-        )
         widths = {"video": video_width, "text": text_width}
         self.projections = nn.ModuleDict({name: _projection(w) for name, w in widths.items() if w})
         self.temperature_unimodal = Temperature()

@@ -9,7 +9,7 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 from primus_train.config import FitConfig
 from primus_train.data.facts import LABEL
 from primus_train.data.triplets import Batch
-from primus_train.encoders.stacked_rnn import WIDTH, Embeddings, StackedRnn
+from primus_train.encoders.stacked_rnn import WIDTH, Embeddings
 from primus_train.objectives.base import Losses, Objective
 from schemas.errors import UsageError
 
@@ -41,7 +41,7 @@ class SupervisedObjective(Objective):
         text_width: int = 0,
         classes: Sequence[str] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(config, channels=channels)
         del video_width, text_width
         if len(classes) < 2:
             raise UsageError(
@@ -49,9 +49,6 @@ class SupervisedObjective(Objective):
                 f"{', '.join(classes) or 'none'}"
             )
         self.classes = tuple(classes)
-        self.encoder = StackedRnn(
-            channels=channels, gru_axis=config.encoder.gru_axis, pooling=config.encoder.pooling
-        )
         self.classifier = nn.Linear(WIDTH, len(classes))
 
     def losses(self, plain: Embeddings, *, batch: Batch, view: Embeddings | None) -> Losses:

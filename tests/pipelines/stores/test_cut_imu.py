@@ -88,6 +88,19 @@ def test_part_of_another_step_is_damage(tmp_path: Path) -> None:
         read(write(tmp_path, table), step_ns=20)
 
 
+def test_a_batch_without_rows_changes_nothing(tmp_path: Path) -> None:
+    table = imu_table(Interval(30, 530), step_ns=10, rng=np.random.default_rng(0))
+    first, second = table.slice(0, 20).to_batches(), table.slice(20).to_batches()
+    parts = PartStore(tmp_path / "gaps")
+    nothing = pa.RecordBatch.from_pylist([], schema=table.schema)
+    batches = [nothing, *first, nothing, *second]
+    parts.write("imu", "ab" * 32, schema=table.schema, batches=batches, metadata={})
+    found, wanted = read(parts), read(write(tmp_path / "plain", table))
+    assert found.first_ns == wanted.first_ns == 30
+    np.testing.assert_array_equal(found.values, wanted.values)
+    np.testing.assert_array_equal(found.gap_ns, wanted.gap_ns)
+
+
 def test_empty_part_is_damage(tmp_path: Path) -> None:
     with pytest.raises(StoreDamagedError, match="must hold grid points, got none"):
         read(write(tmp_path, IMU_PART_SCHEMA.empty_table()))

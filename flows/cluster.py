@@ -35,6 +35,14 @@ _START_ATTEMPTS: Final = 3
 _NEVER_PAUSED: Final = {
     f"distributed.worker.memory.{what}": False for what in ("target", "spill", "pause")
 }
+# Takes last seconds and more: Dask's looks at itself many times a second, in the driver and in
+# every worker, serve nothing here and cost two workers on two cores a thirtieth of them.
+_SELDOM: Final = {
+    "distributed.admin.system-monitor.disk": False,
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.worker.memory.monitor-interval": "500ms",
+}
 
 
 class DaskCluster:
@@ -180,6 +188,7 @@ class DaskCluster:
             _WORKER_ENVIRONMENT: _WORKER_THREADS,
             _PROFILE: self._profiled,
             **_NEVER_PAUSED,
+            **_SELDOM,
         }
         for attempt in range(1, _START_ATTEMPTS + 1):
             try:
@@ -222,6 +231,7 @@ def job_environment(*, profiled: bool) -> dict[str, str]:
         _WORKER_ENVIRONMENT: {"MALLOC_TRIM_THRESHOLD_": None, **_WORKER_THREADS},
         _PROFILE: profiled,
         **_NEVER_PAUSED,
+        **_SELDOM,
     }
     return {
         "DASK_" + name.upper().replace(".", "__").replace("-", "_"): str(value)

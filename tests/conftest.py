@@ -1,6 +1,7 @@
 """Where the real recordings lie, and what happens when they do not."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,15 @@ from tests.storage_server import S3Server, running_s3_server
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = Path(os.environ.get("PRIMUS_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_configure() -> None:
+    """Let the programs that tests start hear Ctrl-C, also where the tests run in the background.
+
+    A shell has its background jobs ignore it, and every process started by them inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

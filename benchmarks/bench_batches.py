@@ -6,13 +6,12 @@ that stays on disk (here in the page cache, so what is told is the cost of going
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from side_by_side import Case, make_parser, measure_cpu, ratios, report
-from stored_version import stored_version
+from side_by_side import Case, measure_cpu, ratios, report
+from stored_version import AskedVersion, asked_version, make_version_parser
 
 from primus_train.data.store import open_store
 from primus_train.data.triplets import Batch, Triplets, epoch_order
@@ -22,12 +21,12 @@ __all__ = ["main"]
 NAMES: Final = ("imu", "video", "text", "valid")
 
 
-def compare(root: Path, *, segments: int, batch_size: int, repeats: int) -> Case:
+def compare(asked: AskedVersion, *, batch_size: int) -> Case:
     """Time an epoch each way and check that the batches are the same."""
-    loaded = open_store(str(root), load="memory")
-    mapped = open_store(str(root), verify=False, load="mapped")
+    loaded = open_store(str(asked.root), load="memory")
+    mapped = open_store(str(asked.root), verify=False, load="mapped")
     plain = {name: getattr(loaded, name).numpy() for name in NAMES}
-    order = epoch_order(np.arange(segments), seed=0, epoch=0, batch_size=batch_size)
+    order = epoch_order(np.arange(asked.segments), seed=0, epoch=0, batch_size=batch_size)
 
     def by_numpy() -> Iterator[list[np.ndarray[Any, Any]]]:
         for rows in order:
@@ -56,12 +55,12 @@ def compare(root: Path, *, segments: int, batch_size: int, repeats: int) -> Case
         "ours": lambda: sum(1 for _ in by_us(in_memory)),
         "mapped": lambda: sum(1 for _ in by_us(on_disk)),
     }
-    measured = measure_cpu(ways, repeats=repeats, per=len(order))
+    measured = measure_cpu(ways, repeats=asked.repeats, per=len(order))
     agreement = {"same": float(same), "batches": float(len(order))}
     agreement |= ratios(measured, way="ours", over="numpy")
     agreement |= ratios(measured, way="mapped", over="ours")
     return Case(
-        name=f"segments_{segments}_batch_{batch_size}",
+        name=f"segments_{asked.segments}_batch_{batch_size}",
         unit="ms_per_batch",
         runs=measured.wall,
         agreement=agreement,
@@ -71,14 +70,12 @@ def compare(root: Path, *, segments: int, batch_size: int, repeats: int) -> Case
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark."""
-    parser = make_parser(__doc__, repeats=5)
-    parser.add_argument("--segments", type=int, default=50_000, help="rows (default %(default)s)")
+    parser = make_version_parser(__doc__)
     parser.add_argument("--batch", type=int, default=256, help="rows a batch (default %(default)s)")
     args = parser.parse_args(argv)
-    segments, repeats = (5000, 1) if args.quick else (args.segments, args.repeats)
-    with stored_version(segments=segments) as (root, _):
-        case = compare(root, segments=segments, batch_size=args.batch, repeats=repeats)
-    settings = {"segments": segments, "batch": args.batch, "torch": torch.__version__}
+    with asked_version(args) as asked:
+        case = compare(asked, batch_size=args.batch)
+    settings = {"segments": asked.segments, "batch": args.batch, "torch": torch.__version__}
     return report("batches", cases=[case], quick=args.quick, settings=settings)
 
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 import zarr
-from side_by_side import Case, make_parser, measure_cpu, median_of, report
-from stored_version import stored_version
+from side_by_side import Case, measure_cpu, median_of, report
+from stored_version import AskedVersion, asked_version, make_version_parser
 
 from primus_train.data.store import open_store
 from schemas.store import ARRAY_NAMES, ARRAYS, ROWS_PER_CHUNK, version_path
@@ -52,9 +52,10 @@ def read_by_zarr(arrays: Path) -> dict[str, np.ndarray[Any, Any]]:
     return found
 
 
-def compare(root: Path, version: str, *, segments: int, repeats: int) -> Case:
+def compare(asked: AskedVersion) -> Case:
     """Time the ways on one version and check that they read the same."""
-    arrays = root / version_path(version, ARRAYS)
+    root = asked.root
+    arrays = root / version_path(asked.version, ARRAYS)
     chunks = read_by_numpy(arrays)
     total = sum(chunk.nbytes for found in chunks.values() for chunk in found)
     whole = {name: np.concatenate(found) for name, found in chunks.items()}
@@ -72,7 +73,7 @@ def compare(root: Path, version: str, *, segments: int, repeats: int) -> Case:
         "ours_verified": lambda: len(open_store(str(root), load="memory")),
         "zarr": lambda: len(read_by_zarr(arrays)),
     }
-    measured = measure_cpu(ways, repeats=repeats, per=total / 1e9)
+    measured = measure_cpu(ways, repeats=asked.repeats, per=total / 1e9)
     agreement = {
         "same": float(same),
         "gigabytes": total / 1e9,
@@ -82,7 +83,7 @@ def compare(root: Path, version: str, *, segments: int, repeats: int) -> Case:
         / median_of(measured.wall, "ours_verified"),
     }
     return Case(
-        name=f"segments_{segments}",
+        name=f"segments_{asked.segments}",
         unit="ms_per_gigabyte",
         runs=measured.wall,
         agreement=agreement,
@@ -92,13 +93,10 @@ def compare(root: Path, version: str, *, segments: int, repeats: int) -> Case:
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark."""
-    parser = make_parser(__doc__, repeats=5)
-    parser.add_argument("--segments", type=int, default=50_000, help="rows (default %(default)s)")
-    args = parser.parse_args(argv)
-    segments, repeats = (5000, 1) if args.quick else (args.segments, args.repeats)
-    with stored_version(segments=segments) as (root, version):
-        case = compare(root, version, segments=segments, repeats=repeats)
-    return report("reader", cases=[case], quick=args.quick, settings={"segments": segments})
+    args = make_version_parser(__doc__).parse_args(argv)
+    with asked_version(args) as asked:
+        case = compare(asked)
+    return report("reader", cases=[case], quick=args.quick, settings={"segments": asked.segments})
 
 
 if __name__ == "__main__":

@@ -7,19 +7,20 @@ instant of another one; embeddings of 512 values every 100 ms, IMU at 50 Hz, a t
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from part_tables import frames_rows, imu_rows, text_rows
 
 from pipelines.align.sync_audit import SyncAudit
 from pipelines.config import PrepConfig, load_config
 from pipelines.parts.store import PartKind, PartStore
 from pipelines.stores.prepared_takes import PreparedTake
 from pipelines.stores.sync_record import sync_record_path, write_sync_record
-from schemas.embedding import EmbeddingSpec, frames_part_schema, text_part_schema
-from schemas.imu import IMU_CHANNELS, IMU_PART_SCHEMA
+from schemas.embedding import EmbeddingSpec
+from schemas.imu import IMU_CHANNELS
 from schemas.manifest import SourceEntry
 from schemas.narration import Narration
 from schemas.store import sha256_hex
@@ -34,7 +35,6 @@ MIN_SECONDS, MAX_SECONDS = 56, 260
 """Their mean is the 158 s of 221 hours over 5,035 takes."""
 
 _JPEG_BYTES: Final = 2_000
-_RECORDED_HZ: Final = 1_000
 _POOL_SECONDS: Final = 1_200
 _LABELS: Final = ("cook", "dance", "soccer", "repair bike", None)
 _SPLITS: Final = ("train", "train", "train", "val", "test")
@@ -213,61 +213,18 @@ class _Maker:
         step_ns = self._config.imu.step_ns
         t_ns = grid_ns(span, step_ns=step_ns)
         low = int(self._rng.integers(0, self._imu.shape[1] - len(t_ns)))
-        a_step = step_ns * _RECORDED_HZ // NS_PER_S
-        interval_ns = NS_PER_S // _RECORDED_HZ
-        whole = {
-            "gap_ns": interval_ns,
-            "valid": True,
-            "samples": a_step,
-            "intervals": a_step,
-            "invalid_samples": 0,
-            "saturated_samples": 0,
-            "interval_sum_ns": a_step * interval_ns,
-            "interval_sum_us2": a_step * (interval_ns / 1000) ** 2,
-        }
-        columns: dict[str, Any] = {"t_ns": t_ns}
-        columns |= dict(zip(IMU_CHANNELS, self._imu[:, low : low + len(t_ns)], strict=True))
-        for name, value in whole.items():
-            columns[name] = pa.repeat(pa.scalar(value, IMU_PART_SCHEMA.field(name).type), len(t_ns))
-        return pa.table(columns, schema=IMU_PART_SCHEMA)
+        return imu_rows(self._imu[:, low : low + len(t_ns)], t_ns=t_ns, step_ns=step_ns)
 
     def _frames_table(self, span: Interval) -> pa.Table:
         t_ns = grid_ns(span, step_ns=self._config.video.step_ns)
         low = int(self._rng.integers(0, len(self._frames) - len(t_ns)))
         embedding = np.ascontiguousarray(self._frames[low : low + len(t_ns)])
-        shift = self._rng.normal(scale=0.01, size=len(t_ns)).astype(np.float32)
-        jpeg = [self._jpeg if t % NS_PER_S == 0 else None for t in t_ns.tolist()]
-        return pa.table(
-            {
-                "t_ns": t_ns,
-                "pts_ns": t_ns + self._rng.integers(-16_000_000, 16_000_000, size=len(t_ns)),
-                "frame_index": 3 * np.arange(len(t_ns)),
-                "embedding": pa.FixedSizeListArray.from_arrays(
-                    embedding.reshape(-1), self._spec.video_dim
-                ),
-                "motion_dx": shift,
-                "motion_dy": shift,
-                "motion_peak": np.ones(len(t_ns), np.float32),
-                "decoder": pa.repeat("decord", len(t_ns)),
-                "jpeg": pa.array(jpeg, pa.binary()),
-            },
-            schema=frames_part_schema(self._spec.video_dim),
-        )
+        return frames_rows(embedding, t_ns=t_ns, rng=self._rng, jpeg=self._jpeg)
 
     def _text_table(self, narrations: Sequence[Narration]) -> pa.Table:
         texts = sorted({n.text for n in narrations})
         rows = self._rng.integers(0, len(self._texts), size=len(texts))
-        return pa.table(
-            {
-                "text_sha256": [sha256_hex(text.encode()) for text in texts],
-                "text": texts,
-                "embedding": pa.FixedSizeListArray.from_arrays(
-                    self._texts[rows].reshape(-1), self._spec.text_dim
-                ),
-                "tokens": np.array([len(text.split()) + 2 for text in texts], np.int32),
-            },
-            schema=text_part_schema(self._spec.text_dim),
-        )
+        return text_rows(texts, embedding=self._texts[rows])
 
     def _write_audit(self, take: PreparedTake) -> None:
         if take.imu_key is None or take.frames_key is None:

@@ -3,10 +3,12 @@
 The layout is that of ``docs/store-format.md``, written with zarr and the schemas alone.
 """
 
+import argparse
 import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
+from side_by_side import make_parser
 
 from schemas.embedding import EmbeddingSpec
 from schemas.imu import IMU_CHANNELS, IMU_UNITS
@@ -32,7 +35,7 @@ from schemas.store import (
     version_path,
 )
 
-__all__ = ["stored_version"]
+__all__ = ["AskedVersion", "asked_version", "make_version_parser"]
 
 SAMPLES: Final = 250
 WIDTH: Final = 512
@@ -40,12 +43,32 @@ WINDOW_NS: Final = 5_000_000_000
 PER_TAKE: Final = 64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedVersion:
+    """A version of as many segments as were asked for, and how often to read it."""
+
+    root: Path
+    """Of its store."""
+    version: str
+    segments: int
+    repeats: int
+
+
+def make_version_parser(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options of benchmarks that read a version."""
+    parser = make_parser(description, repeats=5)
+    parser.add_argument("--segments", type=int, default=50_000, help="rows (default %(default)s)")
+    return parser
+
+
 @contextmanager
-def stored_version(*, segments: int) -> Iterator[tuple[Path, str]]:
-    """Yield a store for the time, and the id of its version of so many segments."""
+def asked_version(args: argparse.Namespace) -> Iterator[AskedVersion]:
+    """Yield a store with the version that ``args`` ask for; it is there for the time."""
+    segments, repeats = (5000, 1) if args.quick else (args.segments, args.repeats)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "store"
-        yield root, _write_version(root, segments=segments)
+        version = _write_version(root, segments=segments)
+        yield AskedVersion(root=root, version=version, segments=segments, repeats=repeats)
 
 
 def _table(segments: int) -> pa.Table:

@@ -30,14 +30,13 @@ from pipelines.prepare import TakeOutcome
 from pipelines.profile.work import WorkMeter, total_work
 from pipelines.state.records import write_record
 from pipelines.storage.files import open_atomic
-from pipelines.stores.prepared_takes import PreparedTake
+from pipelines.stores.prepared_takes import PreparedTake, make_prepared_take
 from pipelines.stores.publish import publish_version
 from pipelines.stores.tables import write_quarantine
 from pipelines.stores.task_map import TaskMap, run_here
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import QuarantineLimitError
 from schemas.take import Take
-from schemas.time import Interval
 
 __all__ = ["LoadedRun", "load_run", "run_here_in_turn", "run_on_prefect"]
 
@@ -295,16 +294,11 @@ def _prepared_takes(
     takes = {take.take_uid: take for take in catalogue.takes}
     for outcome in ready:
         uid = outcome.take_uid
-        yield PreparedTake(
-            take=takes[uid],
+        yield make_prepared_take(
+            takes[uid],
+            outcome=outcome,
             narrations=clean_narrations(catalogue.narrations.get(uid, ()), config=config),
-            span=Interval(outcome.start_ns, outcome.end_ns),
-            clock_uncertainty_ns=outcome.clock_uncertainty_ns,
             split=splits.get(uid),
-            imu_key=outcome.keys.get("imu"),
-            raw_imu_key=outcome.keys.get("raw_imu"),
-            frames_key=outcome.keys.get("frames"),
-            text_key=outcome.keys.get("text"),
         )
 
 

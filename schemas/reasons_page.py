@@ -17,7 +17,7 @@ sentence that names file, rule and value in `versions/<id>/quarantine.parquet`.
 data are mended. Faults of the machine, such as a full disk or storage that does not answer, are no
 reasons: they end the run with a sentence, and `run` goes on from there.
 
-This page is rendered from the table in `schemas/reasons.py` by
+This page is rendered from the table in `schemas/reasons/` by
 `python -m schemas.reasons_page > docs/quarantine.md`; a test compares both with the code.
 """
 

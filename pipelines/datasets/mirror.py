@@ -14,7 +14,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,12 +76,14 @@ class Mirror:
         self._listed = self._list()
         if not self._listed:
             raise UsageError(f"dataset.root must hold files, got none in {self.uri}")
-        self._forget_unlisted()
-        for relative, listed in self._listed.items():
-            self._stand_in(relative)
-            if listed.size >= _SMALL_BYTES and (self.root / relative).stat().st_size == listed.size:
-                # Of a process that was killed, unless somebody holds it.
-                self._take_away(relative)
+        with self._disk_faults():
+            self._forget_unlisted()
+            for relative, listed in self._listed.items():
+                self._stand_in(relative)
+                there = (self.root / relative).stat().st_size
+                if there == listed.size >= _SMALL_BYTES:
+                    # Of a process that was killed, unless somebody holds it.
+                    self._take_away(relative)
         wanted = {
             path.relative_to(self.root).as_posix()
             for pattern in patterns
@@ -112,14 +114,15 @@ class Mirror:
         listed = self._listed.get(relative)
         if listed is None:
             raise TakeError("file_missing", f"file must exist, got {relative}")
-        with storage_faults(self.root, fields=_SCRATCH):
+        with self._disk_faults():
             descriptor = os.open(self._lock_path(relative), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             if not self._is_fetched(relative, listed, descriptor):
                 self._fetch(relative, listed)
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, listed.tag.encode(), 0)
+                with self._disk_faults():
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, listed.tag.encode(), 0)
         except BaseException:
             os.close(descriptor)
             raise
@@ -157,6 +160,9 @@ class Mirror:
     @property
     def _incoming(self) -> Path:
         return self.root.parent / "incoming"
+
+    def _disk_faults(self) -> AbstractContextManager[None]:
+        return storage_faults(self.root, fields=_SCRATCH)
 
     def _lock_path(self, relative: str) -> Path:
         return self._locks / sha256(relative.encode()).hexdigest()
@@ -218,7 +224,14 @@ class Mirror:
         temporary = self._incoming / f"{self._lock_path(relative).name}.{uuid4().hex}"
         try:
             try:
-                fetch(place, temporary, size=listed.size)
+                fetch(
+                    place,
+                    temporary,
+                    size=listed.size,
+                    fields=_FIELD,
+                    copies=self.root.parent,
+                    copies_field=_SCRATCH,
+                )
             except FileNotFoundError as error:
                 raise TakeError("file_missing", f"file must exist, got {relative}") from error
             except StorageError:
@@ -244,10 +257,11 @@ class Mirror:
         with self._alone(lock) as alone:
             if not alone:
                 return
-            lock.write_bytes(b"")
             temporary = self._incoming / f"{lock.name}.{uuid4().hex}"
-            temporary.write_bytes(_STAND_IN)
-            temporary.replace(self.root / relative)
+            with self._disk_faults():
+                lock.write_bytes(b"")
+                temporary.write_bytes(_STAND_IN)
+                temporary.replace(self.root / relative)
 
     @contextmanager
     def _alone(self, lock: Path) -> Iterator[bool]:

@@ -25,6 +25,7 @@ from pipelines.imu.vrs_file import (
     VrsStream,
 )
 from pipelines.imu.vrs_index import RecordEntries, read_index_entries, walk_record_headers
+from pipelines.storage.faults import temporary_faults
 
 __all__ = ["StreamRecords", "open_stream_records", "parse_data_layout"]
 
@@ -232,7 +233,8 @@ def _find(
         elif not (timestamps[0] >= latest and (timestamps[1:] >= timestamps[:-1]).all()):
             odd = "data records that do not lie in the order of their time"
         latest = timestamps[-1]
-        places.write((at + np.cumsum(sizes)[rows] - layout.itemsize).tobytes())
+        with temporary_faults():
+            places.write((at + np.cumsum(sizes)[rows] - layout.itemsize).tobytes())
         count += len(rows)
     if odd:
         raise UnknownVrsError(odd)

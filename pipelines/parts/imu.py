@@ -13,6 +13,7 @@ from pipelines.datasets.base import ImuRecording
 from pipelines.imu.resample import ResampledBlock, design_low_pass, resample_runs
 from pipelines.imu.sample_counts import COUNT_COLUMNS, SampleCounter
 from pipelines.parts.store import PartStore
+from pipelines.storage.faults import temporary_faults
 from schemas.errors import TakeError
 from schemas.imu import IMU_PART_SCHEMA
 from schemas.store import canonical_json
@@ -60,7 +61,8 @@ def write_imu_part(
                 f"IMU stream {recording.stream} must have samples within the take, got none "
                 f"in [{span.start_ns / NS_PER_S:.3f}, {span.end_ns / NS_PER_S:.3f}) s",
             )
-        spill.seek(0)
+        with temporary_faults():
+            spill.seek(0)
         metadata = {
             "imu_frame": recording.frame,
             "imu_stream": recording.stream,
@@ -79,10 +81,14 @@ def write_imu_part(
 def _spill(file: IO[bytes], blocks: Iterator[ResampledBlock], *, counter: SampleCounter) -> int:
     """Write the blocks as Arrow batches; return how many grid points are valid."""
     valid = 0
-    with pa.ipc.new_stream(file, IMU_PART_SCHEMA) as writer:
-        for block in blocks:
-            valid += int(block.valid.sum())
-            writer.write_batch(_batch(block, counts=counter.give(len(block.t_ns))))
+    writer = pa.ipc.new_stream(file, IMU_PART_SCHEMA)
+    for block in blocks:
+        valid += int(block.valid.sum())
+        batch = _batch(block, counts=counter.give(len(block.t_ns)))
+        with temporary_faults():
+            writer.write_batch(batch)
+    with temporary_faults():
+        writer.close()
     return valid
 
 

@@ -98,6 +98,8 @@ class PartStore:
             for i in range(reader.num_record_batches):
                 try:
                     batch, custom = reader.get_batch_with_custom_metadata(i)
+                    # Arrow ends the process when it writes less than no vectors.
+                    batch.validate()
                 except (pa.ArrowException, OSError) as error:
                     raise StoreDamagedError(
                         f"part must be readable, got {error} [{path}]"

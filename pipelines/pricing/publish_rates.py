@@ -12,7 +12,7 @@ from pipelines.pricing.clips import PreparedClip
 from pipelines.pricing.rates import Rates, fit_line
 from pipelines.pricing.timed_publish import publish_timed
 from pipelines.profile.work import WorkMeter
-from pipelines.stores.prepared_takes import PreparedTake
+from pipelines.stores.prepared_takes import PreparedTake, make_prepared_take
 from schemas.embedding import EmbeddingSpec
 from schemas.errors import PrimusError
 from schemas.store import SEGMENTS, version_path
@@ -100,15 +100,10 @@ def _publish(
 
 
 def _copy(one: PreparedClip, i: int) -> PreparedTake:
-    outcome, clip = one.outcome, one.clip
-    return PreparedTake(
-        take=replace(clip.take, take_uid=f"{clip.take.take_uid} {i:03}"),
-        narrations=clip.narrations,
-        span=clip.clock.span,
-        clock_uncertainty_ns=outcome.clock_uncertainty_ns,
+    take = one.clip.take
+    return make_prepared_take(
+        replace(take, take_uid=f"{take.take_uid} {i:03}"),
+        outcome=one.outcome,
+        narrations=one.clip.narrations,
         split=None,
-        imu_key=outcome.keys.get("imu"),
-        raw_imu_key=outcome.keys.get("raw_imu"),
-        frames_key=outcome.keys.get("frames"),
-        text_key=outcome.keys.get("text"),
     )

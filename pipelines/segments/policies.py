@@ -1,7 +1,7 @@
 """Plan a take's segments: pure time arithmetic, before any sample or picture is read."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,15 @@ PLAN_COLUMNS: Mapping[str, pl.DataType] = {
     "duplicate_index": pl.Int32(),
     "clock_uncertainty_ns": pl.Int64(),
 }
+_OF_NARRATIONS = (
+    "narration_ns",
+    "text",
+    "text_raw",
+    "text_source",
+    "pass_uid",
+    "subject",
+    "visible",
+)
 _ANY_TEXT = TextConfig()
 
 
@@ -157,37 +166,38 @@ def _place(t_ns: int, *, span: Interval, config: SegmentsConfig) -> Interval | D
 def _rows(
     take: Take, *, placed: Sequence[tuple[Interval, Narration | None]], clock_uncertainty_ns: int
 ) -> pl.DataFrame:
-    repeats: Counter[tuple[str | int | None, ...]] = Counter()
-    duplicates: Counter[tuple[str | int | None, ...]] = Counter()
-    columns: dict[str, list[str | int | None]] = {name: [] for name in PLAN_COLUMNS}
-    for window, n in placed:
-        identity = (
-            take.dataset,
-            take.take_uid,
-            window.start_ns,
-            window.end_ns,
-            n.text_source if n else None,
-            n.pass_uid if n else None,
-            n.narration_ns if n else None,
-            n.text_raw if n else None,
+    start_ns = [window.start_ns for window, _ in placed]
+    end_ns = [window.end_ns for window, _ in placed]
+    said = {name: [getattr(n, name, None) for _, n in placed] for name in _OF_NARRATIONS}
+    identities = [
+        (take.dataset, take.take_uid, *own)
+        for own in zip(
+            start_ns,
+            end_ns,
+            *(said[name] for name in ("text_source", "pass_uid", "narration_ns", "text_raw")),
+            strict=True,
         )
-        same = (window.start_ns, window.end_ns, identity[4], n.text if n else None)
-        row: dict[str, str | int | None] = {
-            "segment_id": make_segment_id([*identity, repeats[identity]]),
-            "start_ns": window.start_ns,
-            "end_ns": window.end_ns,
-            "narration_ns": identity[6],
-            "text": n.text if n else None,
-            "text_raw": identity[7],
-            "text_source": identity[4],
-            "pass_uid": identity[5],
-            "subject": n.subject if n else None,
-            "visible": n.visible if n else None,
-            "duplicate_index": duplicates[same],
-            "clock_uncertainty_ns": clock_uncertainty_ns,
-        }
-        repeats[identity] += 1
-        duplicates[same] += 1
-        for name, value in row.items():
-            columns[name].append(value)
+    ]
+    same = zip(start_ns, end_ns, said["text_source"], said["text"], strict=True)
+    columns = {
+        "segment_id": [
+            make_segment_id([*identity, k])
+            for identity, k in zip(identities, _count_earlier(identities), strict=True)
+        ],
+        "start_ns": start_ns,
+        "end_ns": end_ns,
+        **said,
+        "duplicate_index": _count_earlier(same),
+        "clock_uncertainty_ns": [clock_uncertainty_ns] * len(placed),
+    }
     return pl.DataFrame(columns, schema=dict(PLAN_COLUMNS))
+
+
+def _count_earlier(items: Iterable[Hashable]) -> list[int]:
+    """Count, for each item, the equal ones before it."""
+    met: Counter[Hashable] = Counter()
+    counts = []
+    for item in items:
+        counts.append(met[item])
+        met[item] += 1
+    return counts

@@ -7,14 +7,21 @@ quarantine.
 import errno
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Final
 
 from pipelines.storage.places import Place, is_local
 from schemas.errors import StorageError
 from schemas.faults import NO_CREDENTIALS, is_transient, tell_fault
 
-__all__ = ["storage_faults"]
+__all__ = ["STORE_FIELDS", "TEMPORARY_FIELD", "storage_faults", "temporary_faults"]
+
+STORE_FIELDS: Final = "store.uri, store.parts"
+"""Fields of the config that name the place of a store."""
+
+TEMPORARY_FIELD: Final = "TMPDIR"
+"""What moves the folder for temporary files: a variable of the environment."""
 
 _SAID: Final = {
     errno.ENOSPC: ("must have room", "free some, or name another place"),
@@ -28,16 +35,24 @@ _SAID: Final = {
 }
 # Of files of this machine: with an object store, of the copy on the way there.
 _OF_A_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
-_OF_STORE: Final = "store.uri, store.parts"
 
 
 @contextmanager
-def storage_faults(place: Place, *, fields: str = _OF_STORE) -> Iterator[None]:
+def storage_faults(
+    place: Place,
+    *,
+    fields: str = STORE_FIELDS,
+    copies: Path | None = None,
+    copies_field: str = TEMPORARY_FIELD,
+) -> Iterator[None]:
     """Turn what the user can mend about a place into one sentence that says how.
 
     Args:
         place: that is read or written.
         fields: of the config that name it, for the sentence.
+        copies: folder of this machine that objects of ``place`` are copied to, if it is an object
+            store; default the one for temporary files.
+        copies_field: what moves that folder.
 
     Raises:
         StorageError: no room, no permission, no bucket, or a fault that outlasted every attempt.
@@ -45,10 +60,29 @@ def storage_faults(place: Place, *, fields: str = _OF_STORE) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = _sentence(place, error, where=f"({fields})")
+        said: str | None = None
+        if not is_local(place):
+            folder = copies if copies is not None else Path(tempfile.gettempdir())
+            said = _sentence_of_copies(place, error, folder=folder, field=copies_field)
+        said = said or _sentence(place, error, where=f"({fields})")
         if said is None:
             raise
         raise StorageError(said) from error
+
+
+def temporary_faults() -> AbstractContextManager[None]:
+    """Do as ``storage_faults`` for the folder for temporary files."""
+    return storage_faults(Path(tempfile.gettempdir()), fields=TEMPORARY_FIELD)
+
+
+def _sentence_of_copies(place: Place, error: Exception, *, folder: Path, field: str) -> str | None:
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None or number not in _OF_A_DISK:
+        return None
+    return (
+        f"the folder for temporary files {folder} {_SAID[number][0]} for a copy of {place}: free "
+        f"some, or set {field} to another, then run again"
+    )
 
 
 def _sentence(place: Place, error: Exception, *, where: str) -> str | None:
@@ -72,11 +106,6 @@ def _sentence(place: Place, error: Exception, *, where: str) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     if number is not None and number in _SAID:
         rule, way_out = _SAID[number]
-        if number in _OF_A_DISK and not is_local(place):
-            return (
-                f"the folder for temporary files {tempfile.gettempdir()} {rule} for a copy of "
-                f"{place}: free some, or set TMPDIR to another, then run again"
-            )
         place_fields = f" {where}" if way_out.endswith(("place", "another")) else ""
         return f"{place} {rule}: {way_out}{place_fields}, then run again"
     if is_transient(error):

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from typing_extensions import Buffer
 
-from pipelines.storage.faults import storage_faults
+from pipelines.storage.faults import STORE_FIELDS, TEMPORARY_FIELD, storage_faults
 from pipelines.storage.places import Place, RemotePlace, is_local
 from schemas.faults import with_retries
 
@@ -114,13 +114,25 @@ def local_copy(place: Place) -> Iterator[Path]:
         yield copy
 
 
-def fetch(place: RemotePlace, copy: Path, *, size: int | None = None) -> None:
+def fetch(
+    place: RemotePlace,
+    copy: Path,
+    *,
+    size: int | None = None,
+    fields: str = STORE_FIELDS,
+    copies: Path | None = None,
+    copies_field: str = TEMPORARY_FIELD,
+) -> None:
     """Copy an object of a store to a file of this machine; what arrives cut short is no copy.
 
     Args:
         place: of the object.
         copy: made or overwritten.
         size: of the object where it is known; else it is asked for.
+        fields: of the config that name ``place``.
+        copies: folder that copies go to, for the sentence where it is full; default the one for
+            temporary files.
+        copies_field: what moves that folder.
 
     Raises:
         FileNotFoundError: if there is nothing.
@@ -131,7 +143,7 @@ def fetch(place: RemotePlace, copy: Path, *, size: int | None = None) -> None:
         place.fs.get_file(place.path, str(copy))
         _check_whole(place, got=copy.stat().st_size, size=size)
 
-    with storage_faults(place):
+    with storage_faults(place, fields=fields, copies=copies, copies_field=copies_field):
         with_retries(attempt, what=f"read {place}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from pipelines.storage.faults import storage_faults
+from pipelines.storage.faults import STORE_FIELDS, TEMPORARY_FIELD, storage_faults
 from pipelines.storage.files import upload
 from pipelines.storage.places import Place, is_local
 from pipelines.stores.contents import file_sizes, has_object, is_unfinished
@@ -35,6 +35,11 @@ class Staged:
     """Filled by the driver: all the rest; on a disk the same folder."""
     scratch: Place
     """What jobs leave for each other."""
+
+    @property
+    def work_fields(self) -> str:
+        """What moves the folder that the driver fills."""
+        return STORE_FIELDS if self.work == self.folder else TEMPORARY_FIELD
 
 
 @contextmanager

@@ -11,14 +11,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
 import pyarrow as pa
 
 from pipelines.config import PrepConfig
-from pipelines.storage.faults import storage_faults
+from pipelines.storage.faults import temporary_faults
 from pipelines.storage.files import local_copy, open_atomic
 from pipelines.storage.places import Place
 from pipelines.stores.prepared_takes import (
@@ -51,7 +50,8 @@ class BlueprintWriter:
     """
 
     def __enter__(self) -> Self:
-        self._file: IO[bytes] = tempfile.TemporaryFile()
+        with temporary_faults():
+            self._file: IO[bytes] = tempfile.TemporaryFile()
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         self._writer = pa.ipc.new_file(self._file, NARRATIONS_SCHEMA, options=options)
         return self
@@ -104,14 +104,15 @@ class BlueprintWriter:
             b"quarantine": rows.getvalue().to_pybytes(),
         }
         self._write(pa.RecordBatch.from_pylist([], schema=NARRATIONS_SCHEMA), facts)
-        self._writer.close()
-        self._file.seek(0)
+        with temporary_faults():
+            self._writer.close()
+            self._file.seek(0)
         with open_atomic(blueprint_path(config.parts_root, version)) as kept:
             shutil.copyfileobj(self._file, kept)
 
     def _write(self, batch: pa.RecordBatch, metadata: dict[bytes, bytes]) -> None:
         # The file has no name, but a disk that may be full.
-        with storage_faults(Path(tempfile.gettempdir())):
+        with temporary_faults():
             self._writer.write_batch(batch, custom_metadata=metadata)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
+from pipelines.outcome import TakeOutcome
 from schemas.narration import Narration
 from schemas.take import ImuStream, Take, VideoStream
 from schemas.time import Interval
@@ -16,6 +17,7 @@ __all__ = [
     "NARRATIONS_SCHEMA",
     "PreparedTake",
     "join_take",
+    "make_prepared_take",
     "narration_batch",
     "plain_take",
     "read_takes",
@@ -50,6 +52,30 @@ class PreparedTake:
     text_key: str | None
     raw_imu_key: str | None = None
     """Where each window is resampled by itself."""
+
+
+def make_prepared_take(
+    take: Take, *, outcome: TakeOutcome, narrations: tuple[Narration, ...], split: str | None
+) -> PreparedTake:
+    """Return a take with what its preparation came to.
+
+    Args:
+        take: that was prepared.
+        outcome: of its preparation.
+        narrations: of the take, with their sentences cleaned.
+        split: of the take.
+    """
+    return PreparedTake(
+        take=take,
+        narrations=narrations,
+        span=Interval(outcome.start_ns, outcome.end_ns),
+        clock_uncertainty_ns=outcome.clock_uncertainty_ns,
+        split=split,
+        imu_key=outcome.keys.get("imu"),
+        raw_imu_key=outcome.keys.get("raw_imu"),
+        frames_key=outcome.keys.get("frames"),
+        text_key=outcome.keys.get("text"),
+    )
 
 
 def write_takes(path: Path, takes: Sequence[PreparedTake]) -> list[dict[str, Any]]:

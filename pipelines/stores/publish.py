@@ -131,7 +131,7 @@ def publish_version(
     def fill(staged: Staged, *, pooled: bool) -> tuple[Counts, list[ObjectEntry]]:
         """Have every file but the last two written; return the counts and the chunks."""
         tally = VersionTally(max_tokens=encoder.max_tokens if encoder is not None else None)
-        with SegmentWriter(staged.work / SEGMENTS) as table:
+        with SegmentWriter(staged.work / SEGMENTS, fields=staged.work_fields) as table:
             if pooled:
                 placed = jobs.assemble_pooled(scratch=staged.scratch, tally=tally, table=table)
             else:
@@ -143,7 +143,7 @@ def publish_version(
             may_share=config.splits.kind == "official",
         )
         _check_stored(counts, config=config)
-        with storage_faults(staged.work):
+        with storage_faults(staged.work, fields=staged.work_fields):
             write_quarantine(staged.work / QUARANTINE, quarantine)
             create_arrays(staged.work / ARRAYS, spec=arrays, encoder=encoder, rows=counts.stored)
         return counts, jobs.write_arrays(staged.folder / ARRAYS, placed=placed)
@@ -163,7 +163,7 @@ def publish_version(
             # out. Workers may still be at the first ones, so nothing of theirs is used.
             staged = stages.enter_context(stage(hidden, "pooled"))
             counts, chunks = fill(staged, pooled=True)
-        with meter.timed("seal"), storage_faults(staged.work):
+        with meter.timed("seal"), storage_faults(staged.work, fields=staged.work_fields):
             objects = _seal(staged, chunks=chunks)
         meter.add("seal", items=len(objects) - len(chunks))
         manifest = Manifest(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from pipelines.config import PrepConfig
 from pipelines.profile.work import WorkMeter
+from pipelines.storage.faults import TEMPORARY_FIELD
 from pipelines.storage.places import Place
 from pipelines.stores.array_files import read_row_blocks
 from pipelines.stores.arrays import create_arrays
@@ -193,7 +194,7 @@ class Rebuilder:
     def _placed(self) -> list[PlacedTake]:
         scratch = self._folder / "scratch"
         scratch.mkdir()
-        with SegmentWriter(self._folder / SEGMENTS) as table:
+        with SegmentWriter(self._folder / SEGMENTS, fields=TEMPORARY_FIELD) as table:
             return self._jobs.assemble(
                 self._blueprint.takes(),
                 scratch=scratch,

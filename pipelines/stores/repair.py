@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 from pydantic import ValidationError
 
-from pipelines.storage.faults import storage_faults
+from pipelines.storage.faults import TEMPORARY_FIELD, storage_faults
 from pipelines.storage.files import file_sha256, local_copy, upload, write_atomic
 from pipelines.storage.places import Place, open_place
 from pipelines.stores.blueprint import Blueprint, open_blueprint
@@ -206,7 +206,7 @@ class _Mend:
         self, name: str, digest: str, *, manifest: Manifest, rows: Healed | Unhealed | None
     ) -> Healed | Unhealed:
         try:
-            with storage_faults(self._folder):
+            with storage_faults(self._folder, fields=TEMPORARY_FIELD):
                 made = self._make(name, manifest=manifest, rows=rows)
         except (StoreDamagedError, TakeError, UsageError, pa.ArrowException) as error:
             return Unhealed(object=name, why=str(error), remedy=_RUN_AGAIN)

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Final, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.storage.faults import storage_faults
+from pipelines.storage.faults import STORE_FIELDS, storage_faults
 from schemas.manifest import QUARANTINE_SCHEMA
 from schemas.segment import SEGMENT_SCHEMA
 from schemas.store import FORMAT_VERSION, sha256_hex
@@ -32,12 +32,19 @@ def file_schema(schema: pa.Schema) -> pa.Schema:
 
 
 class SegmentWriter:
-    """Writes the segment table in row groups of a fixed size, whatever sizes rows come in."""
+    """Writes the segment table in row groups of a fixed size, whatever sizes rows come in.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    A context manager.
+
+    Args:
+        path: of the file.
+        fields: that name its place, for the sentence where it is full.
+    """
+
+    def __init__(self, path: Path, *, fields: str = STORE_FIELDS) -> None:
+        self._path, self._fields = path, fields
         self._schema = file_schema(SEGMENT_SCHEMA)
-        with storage_faults(path):
+        with storage_faults(path, fields=fields):
             self._writer = pq.ParquetWriter(path, self._schema, **_OPTIONS)
         self._waiting: list[pa.Table] = []
         self._rows = 0
@@ -55,7 +62,7 @@ class SegmentWriter:
 
     def _flush(self, rows: int) -> None:
         whole = pa.concat_tables(self._waiting).combine_chunks()
-        with storage_faults(self._path):
+        with storage_faults(self._path, fields=self._fields):
             self._writer.write_table(whole.slice(0, rows), row_group_size=ROW_GROUP)
         self._waiting = [whole.slice(rows)]
         self._rows -= rows
@@ -76,7 +83,7 @@ class SegmentWriter:
             return
         if self._rows:
             self._flush(self._rows)
-        with storage_faults(self._path):
+        with storage_faults(self._path, fields=self._fields):
             self._writer.close()
 
 

@@ -1,8 +1,9 @@
-"""Targets of what models come in: encoder folders, the trainer's checkpoints and masks."""
+"""Targets of what models come in: encoders from anywhere, the trainer's checkpoints and masks."""
 
 import gzip
 import json
 import shutil
+import struct
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -23,6 +24,9 @@ from pipelines.stores.masks import read_mask_record, write_mask
 from primus_train.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from primus_train.data.store import open_store
 from primus_train.data.version import read_mask_record as read_mask_record_to_train
+from primus_train.encoders.stacked_rnn import WIDTH, StackedRnn
+from primus_train.interchange.published import find_layout, published_state, read_published
+from primus_train.interchange.safetensors_file import dump_safetensors, read_safetensors
 from schemas.errors import PrimusError, StoreDamagedError, StoreNotFoundError, UsageError
 from schemas.mask import MaskSpec
 from schemas.store import mask_path, sha256_hex
@@ -127,6 +131,50 @@ def _parse_checkpoint(data: bytes, folder: Path) -> None:
 
 
 @cache
+def _published_checkpoints() -> Sequence[bytes]:
+    """Return a published encoder of a few kilobytes: of each tensor one number, as wide as it."""
+    state = {
+        f"imu_encoder.{name}": torch.full((1,), 0.5).expand(tensor.shape)
+        for name, tensor in StackedRnn().state_dict().items()
+    }
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "published.ckpt"
+        torch.save({"epoch": 3, "state_dict": {**state, "temp_mmcl": torch.ones(1)}}, path)
+        return [path.read_bytes()]
+
+
+def _parse_published_checkpoint(data: bytes, folder: Path) -> None:
+    path = folder / "published.ckpt"
+    path.write_bytes(data)
+    state = read_published(path)
+    encoder = StackedRnn()
+    encoder.load_state_dict(published_state(state, layout=find_layout(state)))
+    assert all(bool(tensor.isfinite().all()) for tensor in encoder.state_dict().values())
+
+
+@cache
+def _exported_encoder() -> tuple[bytes, bytes]:
+    """Return an exported encoder's header and the numbers behind it."""
+    meta = {
+        "encoder": {},
+        "imu": {"channels": ["x"] * 6, "rate_hz": "50", "samples": 250},
+        "representation": "backbone",
+    }
+    data = dump_safetensors(StackedRnn().state_dict(), meta=meta)
+    (length,) = struct.unpack_from("<Q", data)
+    return data[8 : 8 + length], data[8 + length :]
+
+
+def _parse_exported_encoder(data: bytes, folder: Path) -> None:
+    # Megabytes of numbers lie behind the header: it is what can be wrong.
+    path = folder / "encoder.safetensors"
+    path.write_bytes(struct.pack("<Q", len(data)) + data + _exported_encoder()[1])
+    encoder, meta = read_safetensors(path)
+    embedded = encoder(torch.zeros(1, len(meta["imu"]["channels"]), 1000))
+    assert embedded.backbone.shape == (1, WIDTH)
+
+
+@cache
 def _masked_store() -> tuple[Path, str]:
     """Return a store with a mask, which lasts as long as the process, and its version."""
     # Kept by the module: its folder goes when the process does.
@@ -224,6 +272,19 @@ MODEL_TARGETS = {
             originals=_checkpoints,
             parse=_parse_checkpoint,
             allowed=(PrimusError,),
+        ),
+        Target(
+            name="published_checkpoint",
+            originals=_published_checkpoints,
+            parse=_parse_published_checkpoint,
+            allowed=(UsageError,),
+        ),
+        Target(
+            name="exported_encoder",
+            originals=_one(lambda: _exported_encoder()[0]),
+            parse=_parse_exported_encoder,
+            allowed=(PrimusError,),
+            text=True,
         ),
         Target(
             name="mask_record",

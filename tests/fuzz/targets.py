@@ -33,6 +33,8 @@ MODEL = (
     "merges",
     "packed_merges",
     "checkpoint",
+    "published_checkpoint",
+    "exported_encoder",
     "mask_record",
     "mask_table",
 )

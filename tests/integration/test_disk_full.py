@@ -14,6 +14,7 @@ from pipelines.stores.verify import verify_version
 from schemas.errors import StorageError
 from tests.integration.conftest import make_config
 from tests.integration.kills import PREP, leftovers, started
+from tests.object_folders import put_folder
 
 pytestmark = pytest.mark.slow
 
@@ -109,6 +110,39 @@ def test_a_version_that_finds_no_room_is_not_published(
     again = prepare(config)
     assert (again.version, again.computed_takes) == (reference.version, 0)
     assert verify_version(store, again.version) == []
+
+
+def test_a_copy_that_finds_no_room_names_its_own_place(
+    small_disk: SmallDisk,
+    reference: RunSummary,
+    small_dataset: Path,
+    tiny_encoder: Path,
+    tmp_path: Path,
+) -> None:
+    uri = f"memory://scratch{tmp_path}"
+    put_folder(small_dataset, uri)
+    tables = sum(p.stat().st_size for p in small_dataset.rglob("*.json"))
+    largest = max(p.stat().st_size for p in small_dataset.rglob("*") if p.is_file())
+    assert largest > 128 << 10
+    # Tables and stand-ins fit, a page each at least; no take's recordings do.
+    stand_ins = 8192 * sum(1 for p in small_dataset.rglob("*"))
+    small_disk.resize(str(2 * tables + 2 * stand_ins + largest // 2))
+    config = make_config(
+        small_dataset,
+        encoder=tiny_encoder,
+        store=tmp_path / "store",
+        dataset__root=uri,
+        execution__scratch=str(small_disk.folder),
+    )
+    said = (
+        rf"^the folder for temporary files {small_disk.folder}/primus-mirror-\w+ must have room "
+        rf"for a copy of {uri}/\S+: free some, or set execution\.scratch to another, then run"
+    )
+    with pytest.raises(StorageError, match=said):
+        prepare(config)
+    assert quarantined(tmp_path / "store" / "parts") == []
+    small_disk.resize(ROOM)
+    assert prepare(config).version == reference.version
 
 
 def test_a_limit_on_file_sizes_is_met_the_same_way(

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from pipelines.datasets.inventory import take_inventory
 from pipelines.datasets.mirror import Mirror, ensure_file, file_size, held_files, open_mirror
 from pipelines.datasets.registry import open_reader
 from pipelines.parts.keys import find_file, read_source, take_path
-from pipelines.storage.places import Place, open_place
+from pipelines.storage.files import fetch
+from pipelines.storage.places import Place, is_local, open_place
 from pipelines.synthetic.registry import write_synthetic
 from pipelines.take_parts import source_paths
 from schemas.errors import StorageError, TakeError, UsageError
@@ -200,6 +202,49 @@ def test_a_bucket_that_is_not_there_is_named_with_its_field(s3_store: str, tmp_p
     said = r"-none/data must lie in a bucket that exists: .*\(dataset.root\)$"
     with pytest.raises(StorageError, match=said):
         open_dataset(make_config("egoexo4d", uri, tmp_path)).read_catalogue()
+
+
+def test_a_bucket_that_went_while_fetching_is_named_with_its_field(
+    s3_server: S3Server, tmp_path: Path
+) -> None:
+    place = open_place("s3://none-such/video.mp4")
+    assert not is_local(place)
+    said = r"video.mp4 must lie in a bucket that exists: .*\(dataset\.root\)$"
+    with pytest.raises(StorageError, match=said):
+        fetch(place, tmp_path / "copy", size=3, fields="dataset.root")
+
+
+@pytest.mark.parametrize("at", ["fetch", "stand_in", "note"])
+def test_a_full_scratch_disk_names_the_field_that_moves_it(
+    at: str, mirror: Mirror, far: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    said = rf"^{mirror.root} must have room: .* \(execution\.scratch\), then run again$"
+    if at == "fetch":
+        monkeypatch.setattr(type(mirror._place.fs), "get_file", full)
+        said = (
+            rf"^the folder for temporary files {mirror.root.parent} must have room for a copy of "
+            rf"{mirror.uri}/a/video.mp4: free some, or set execution\.scratch to another, then"
+        )
+    elif at == "note":
+        monkeypatch.setattr(os, "pwrite", full)
+    else:
+        (far / "new" / "video.mp4").write_bytes(b"x")
+        monkeypatch.setattr(Path, "mkdir", full)
+        monkeypatch.setattr(mirrors, "_make_private", lambda folder: None)
+
+    def use() -> None:
+        if at == "stand_in":
+            mirror.refresh(["*.json"])
+        with held_files(mirror.root):
+            take_path(mirror.root, "a/video.mp4")
+
+    with pytest.raises(StorageError, match=said):
+        use()
+    assert fetched(mirror.root).keys() <= {"takes.json", "a/video.mp4"}
+    assert list(mirror._incoming.iterdir()) == []
 
 
 def test_faults_of_metadata_name_the_uri(far: Place, uri: str, tmp_path: Path) -> None:

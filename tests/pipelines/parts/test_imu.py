@@ -1,4 +1,7 @@
+import errno
+import io
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from pipelines.imu.sample_counts import COUNT_COLUMNS
 from pipelines.parts.imu import write_imu_part
 from pipelines.parts.keys import IMU_PART_VERSION
 from pipelines.parts.store import PartStore
-from schemas.errors import TakeError
+from schemas.errors import StorageError, TakeError
 from schemas.imu import IMU_CHANNELS, IMU_PART_SCHEMA, ImuSamples, TriadSamples
 from schemas.time import NS_PER_MS, NS_PER_S, Interval
 
@@ -117,6 +120,25 @@ def test_take_without_one_valid_point_is_refused_and_leaves_no_part(tmp_path: Pa
     with pytest.raises(TakeError, match="imu-right must have samples within the take, got none"):
         written(tmp_path, recording(seconds=0.0, start_s=-3.0))
     assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("at", ["write", "seek"])
+def test_a_full_disk_under_the_spill_is_no_fault_of_the_take_or_the_parts(
+    at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def __init__(self, max_size: int) -> None:
+            super().__init__()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    setattr(Full, at, full)
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Full)
+    said = rf"^{tempfile.gettempdir()} must have room: .*\(TMPDIR\), then run again$"
+    with pytest.raises(StorageError, match=said):
+        written(tmp_path, recording())
+    assert not PartStore(tmp_path).has("imu", KEY)
 
 
 def test_fault_in_the_runs_leaves_no_part(tmp_path: Path) -> None:

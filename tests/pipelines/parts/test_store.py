@@ -137,6 +137,21 @@ def test_footer_that_cannot_be_is_damage(tmp_path: Path) -> None:
     assert not parts.has("imu", KEY)
 
 
+def test_vectors_of_which_there_are_less_than_none_are_damage(tmp_path: Path) -> None:
+    schema = pa.schema([pa.field("embedding", pa.list_(pa.float32(), 4))])
+    vectors = pa.FixedSizeListArray.from_arrays(np.zeros(388, np.float32), 4)
+    parts = PartStore(tmp_path)
+    parts.write("frames", KEY, schema=schema, batches=[pa.record_batch([vectors], schema=schema)])
+    path = parts.path("frames", KEY)
+    sound, values = path.read_bytes(), (388).to_bytes(8, "little")
+    assert sound.count(values) == 1
+    path.write_bytes(sound.replace(values, (-(2**63) + 64).to_bytes(8, "little", signed=True)))
+    # Arrow would end the process.
+    assert not parts.has("frames", KEY)
+    with pytest.raises(StoreDamagedError, match="part must be readable"):
+        parts.read_columns("frames", KEY, names=("embedding",))
+
+
 def test_another_name_or_type_of_a_column_is_damage(tmp_path: Path) -> None:
     parts = written(tmp_path)
     path = parts.path("imu", KEY)

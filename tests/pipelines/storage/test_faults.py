@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.storage.faults import storage_faults
+from pipelines.storage.faults import storage_faults, temporary_faults
 from pipelines.storage.places import Place, open_place
 from schemas.errors import StorageError
 from tests.storage_server import Fault, S3Server
@@ -49,6 +49,25 @@ def test_full_disk_under_a_copy_is_not_the_object_stores() -> None:
     with pytest.raises(StorageError, match="set TMPDIR") as told, storage_faults(place):
         raise OSError(errno.ENOSPC, "x")
     assert tempfile.gettempdir() in str(told.value)
+
+
+def test_what_moves_the_folder_of_copies_is_named(tmp_path: Path) -> None:
+    place = open_place("memory://bucket/x")
+    said = (
+        rf"^the folder for temporary files {tmp_path} must have room for a copy of {place}: free "
+        r"some, or set execution\.scratch to another, then run again$"
+    )
+    with (
+        pytest.raises(StorageError, match=said),
+        storage_faults(place, copies=tmp_path, copies_field="execution.scratch"),
+    ):
+        raise OSError(errno.ENOSPC, "x")
+
+
+def test_temporary_files_are_moved_by_the_environment() -> None:
+    said = rf"^{tempfile.gettempdir()} must have room: .* name another place \(TMPDIR\), then run"
+    with pytest.raises(StorageError, match=said), temporary_faults():
+        raise OSError(errno.ENOSPC, "x")
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("x"), ValueError("x"), StorageError("x")])

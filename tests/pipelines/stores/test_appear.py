@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from pipelines.storage.files import write_atomic
 from pipelines.storage.places import Place, open_place
+from pipelines.stores.appear import stage
 from pipelines.stores.contents import child_names, file_sizes
 from pipelines.stores.refs import list_tags, list_versions
 from pipelines.stores.sealed import find_digest_problems, read_manifest
@@ -124,6 +126,14 @@ def test_what_a_killed_copy_left_is_no_version_and_is_replaced(
     assert list_versions(store) == []
     assert publish_window(uri, parts=parts, fakes=fakes, which=0, seed=None) == version
     assert find_digest_problems(store, version) == []
+
+
+def test_what_moves_the_drivers_files_depends_on_where_the_store_lies(tmp_path: Path) -> None:
+    with stage(tmp_path, "a") as here, stage(open_place("memory://hidden/x"), "a") as there:
+        assert here.work == here.folder
+        assert here.work_fields == "store.uri, store.parts"
+        assert there.work.is_relative_to(tempfile.gettempdir())
+        assert there.work_fields == "TMPDIR"
 
 
 def test_a_write_under_way_is_no_damage(tmp_path: Path, parts: Path, fakes: list[FakeTake]) -> None:

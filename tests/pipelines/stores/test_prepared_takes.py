@@ -2,7 +2,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.stores.prepared_takes import PreparedTake, read_takes, write_takes
+from pipelines.outcome import TakeOutcome
+from pipelines.stores.prepared_takes import (
+    PreparedTake,
+    make_prepared_take,
+    read_takes,
+    write_takes,
+)
 from schemas.take import ImuStream, VideoStream
 from schemas.time import Interval
 from tests.factories import make_narration, make_take
@@ -51,6 +57,28 @@ def test_takes_come_back_as_they_were_by_way_of_json(tmp_path: Path) -> None:
     path = tmp_path / "narrations.arrow"
     plain = json.loads(json.dumps(write_takes(path, takes)))
     assert read_takes(path, plain) == takes
+
+
+def test_what_preparation_came_to_is_joined_with_the_take() -> None:
+    outcome = TakeOutcome(
+        take_uid="a",
+        status="ready",
+        start_ns=-3,
+        end_ns=7,
+        clock_uncertainty_ns=33,
+        keys={"imu": "1" * 64, "raw_imu": "4" * 64, "text": "3" * 64},
+    )
+    said = (make_narration(1.5, "walks"),)
+    assert make_prepared_take(
+        make_take("a"), outcome=outcome, narrations=said, split="val"
+    ) == make_prepared(
+        "a",
+        narrations=said,
+        span=Interval(-3, 7),
+        split="val",
+        frames_key=None,
+        raw_imu_key="4" * 64,
+    )
 
 
 def test_what_decided_the_clock_stays_behind(tmp_path: Path) -> None:

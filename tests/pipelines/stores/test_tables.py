@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pyarrow as pa
@@ -6,6 +7,7 @@ import pytest
 
 from pipelines.stores import tables
 from pipelines.stores.tables import SegmentWriter, write_quarantine
+from schemas.errors import StorageError
 from schemas.segment import SEGMENT_SCHEMA
 from tests.factories import make_quarantine
 
@@ -51,6 +53,20 @@ def test_file_says_its_format_and_schema(tmp_path: Path) -> None:
     metadata = pq.read_schema(tmp_path / "a").metadata
     assert metadata[b"format_version"] == b"1"
     assert len(metadata[b"schema_sha256"]) == 64
+
+
+def test_a_full_disk_names_what_moves_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = SegmentWriter(tmp_path / "a", fields="TMPDIR")
+    writer.write(rows(0, 1))
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    said = rf"^{tmp_path}/a must have room: .*\(TMPDIR\), then run again$"
+    with pytest.raises(StorageError, match=said), writer:
+        pass
 
 
 def test_no_rows_make_a_readable_empty_file(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Final, get_args
 
 from flows import commands
 from flows.presets import PRESETS
+from flows.prompts_command import PROMPTS_EXAMPLES, add_prompts_parser
 from flows.stopping import exit_code_of, stop_signals
 from flows.store_commands import STORE_EXAMPLES, add_store_parser
 from pipelines.config import DatasetName
@@ -112,6 +113,14 @@ def _make_parser() -> argparse.ArgumentParser:
             "encoder --preset tiny --seed 0",
             "encoder --preset vit-b-32 --layout clip4clip",
         )
+    )
+    add_prompts_parser(
+        add(
+            "embed-prompts",
+            "embed sentences that describe classes, for zero-shot classification",
+            *PROMPTS_EXAMPLES,
+        ),
+        finish=_finish_with_json,
     )
     _add_inventory(
         add(

@@ -7,7 +7,16 @@ import traceback
 from collections.abc import Sequence
 from typing import Final
 
-from primus_train.commands import export, fit, import_checkpoint, lineage, probe, retrieve
+from primus_train.commands import (
+    export,
+    fit,
+    import_checkpoint,
+    lineage,
+    probe,
+    retrieve,
+    study,
+    zeroshot,
+)
 from primus_train.commands.options import RAW
 from primus_train.words import say
 from schemas.errors import PrimusError
@@ -21,10 +30,13 @@ _EXAMPLES: Final = """examples:
   primus-train probe --checkpoint runs/primus --store STORE@latest --shots 1,5,10,20 \\
       --trials 10 --out results/primus
   primus-train probe --checkpoint runs/primus --untrained --store STORE@latest --out results/none
+  primus-train zeroshot --checkpoint runs/primus --store STORE@latest --prompts prompts.json \\
+      --out results/zeroshot
   primus-train retrieve --checkpoint runs/primus --store STORE@latest --splits val,test --json
   primus-train fit --store s3://bucket/store@v1 --out runs/remote
   primus-train import-checkpoint primus_best.ckpt --out runs/published
   primus-train export runs/primus --format onnx --out primus.onnx
+  primus-train study baselines --store STORE@v1 --store OTHER@v1 --out study
   primus-train lineage runs/primus
 
 A store is a folder or any URI that fsspec knows, such as s3://bucket/store. A remote version is
@@ -32,7 +44,7 @@ fetched once into the folder PRIMUS_CACHE (default: primus in the user's cache);
 from the environment, such as AWS_ACCESS_KEY_ID.
 """
 
-_COMMANDS: Final = (fit, probe, retrieve, lineage, import_checkpoint, export)
+_COMMANDS: Final = (fit, probe, zeroshot, retrieve, study, lineage, import_checkpoint, export)
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -71,7 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     text = json.dumps(report, allow_nan=False) if args.json else say(args.command, report)
     sys.stdout.write(text + "\n")
-    return 0
+    # A study tells all that it has, though some of it could not be made.
+    return 1 if report.get("failed") else 0
 
 
 if __name__ == "__main__":

@@ -72,7 +72,9 @@ def pretrain(
 ) -> FitState:
     """Train on the store's train split into ``out``; the val split chooses ``best.pt``.
 
-    Each row is visited at most once an epoch in an order that depends on (seed, epoch) alone.
+    Rows are visited in an order that depends on (seed, epoch) alone. An epoch has as many steps as
+    the train split has whole batches; where the objective can learn from some of its rows only,
+    such as from those that a mask does not hide, it goes over these as often as they are fewer.
     ``last.pt`` holds all that later steps depend on, bank included.
 
     Args:
@@ -90,9 +92,9 @@ def pretrain(
         The state at the end.
 
     Raises:
-        UsageError: if the train split has fewer rows than one batch, or none with the video or text
-            that the objective learns from, the device cannot do what ``config.optim`` asks for, or
-            there are no val rows for ``patience`` to go by.
+        UsageError: if the train split has fewer rows than one batch that the objective can learn
+            from, or none with the video or text that it learns from, the device cannot do what
+            ``config.optim`` asks for, or there are no val rows for ``patience`` to go by.
         PrimusError: if a loss or weight is not finite, once it is read; no checkpoint holds it.
         StorageError: if another rank is gone.
     """
@@ -108,6 +110,7 @@ def pretrain(
         store, config=config, device=device, steps=plan.steps, classes=triplets.classes, ranks=ranks
     )
     _refuse_missing_targets(store, plan.train_rows, objective=trainer.objective)
+    taught_by = _teaching_rows(store, plan.train_rows, trainer=trainer)
     if resume and (out / LAST).is_file():
         trainer.load(read_checkpoint(out / LAST))
     ranks.agree("the step to go on from", str(trainer.step))
@@ -134,7 +137,11 @@ def pretrain(
         while trainer.step < last_step and not _is_finished(trainer, plan=plan) and not stopped_by:
             epoch, place = divmod(trainer.step, plan.steps_per_epoch)
             order = epoch_order(
-                plan.train_rows, seed=config.seed, epoch=epoch, batch_size=config.data.batch_size
+                taught_by,
+                seed=config.seed,
+                epoch=epoch,
+                batch_size=config.data.batch_size,
+                steps=plan.steps_per_epoch,
             )
             for rows in order[place : place + last_step - trainer.step]:
                 trainer.train_step(triplets, rows)
@@ -201,6 +208,22 @@ def _plan(store: StoreData, config: FitConfig) -> _Plan:
         steps_per_epoch=steps_per_epoch,
         steps=steps_per_epoch * config.epochs,
     )
+
+
+def _teaching_rows(
+    store: StoreData, rows: npt.NDArray[np.int64], *, trainer: Trainer
+) -> npt.NDArray[np.int64]:
+    """Return those of ``rows`` that the objective can learn from."""
+    teach: npt.NDArray[np.bool_] = trainer.objective.teaching(store.valid[rows]).numpy()
+    found = rows[teach]
+    batch_size = trainer.config.data.batch_size
+    if len(found) < batch_size:
+        raise UsageError(
+            f"data.batch_size must be at most the {len(found)} rows of split train that the "
+            f"objective can learn from, got {batch_size}: set it lower, for all runs that are "
+            f"compared [version={store.version}]"
+        )
+    return found
 
 
 def _is_finished(trainer: Trainer, *, plan: _Plan) -> bool:

@@ -17,9 +17,10 @@ from primus_train.files import file_sha256
 from primus_train.objectives.base import Objective
 from primus_train.objectives.registry import make_objective
 from primus_train.precision import product_precision
+from schemas.embedding import EmbeddingSpec
 from schemas.errors import UsageError
 
-__all__ = ["Pretrained", "embed_rows", "imu_spec", "read_pretrained"]
+__all__ = ["Pretrained", "embed_rows", "embedding_spec", "imu_spec", "read_pretrained"]
 
 BLOCK = 256
 """Windows encoded at a time."""
@@ -54,6 +55,33 @@ class Pretrained:
                     f"imu {field} must be as in pretraining, {trained[field]}, got {given[field]} "
                     f"[version={store.version}]"
                 )
+
+    def check_embedded(self, spec: EmbeddingSpec, *, what: str, place: str) -> None:
+        """Refuse embeddings of another encoder than that of the pretraining's.
+
+        An imported run does not know which that was, nor do checkpoints written before it was kept.
+
+        Args:
+            spec: the encoder that made them.
+            what: they are.
+            place: where they are.
+
+        Raises:
+            UsageError: if its weights differ.
+        """
+        trained = self.meta.get("embedding")
+        if trained is not None and trained["weights_sha256"] != spec.weights_sha256:
+            raise UsageError(
+                f"{what} must be embedded by the encoder of the pretraining, {trained['name']} "
+                f"with weights {trained['weights_sha256'][:12]}, got {spec.name} with "
+                f"{spec.weights_sha256[:12]}: embed them with that one [{place}]"
+            )
+
+
+def embedding_spec(store: StoreData) -> dict[str, Any] | None:
+    """Return which encoder made the store's embeddings, as JSON; None in one of IMU alone."""
+    spec = store.manifest.encoder
+    return None if spec is None else spec.model_dump(mode="json")
 
 
 def imu_spec(store: StoreData) -> dict[str, Any]:

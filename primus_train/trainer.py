@@ -19,7 +19,7 @@ from primus_train.losses.temperature import Temperature
 from primus_train.objectives.registry import make_objective
 from primus_train.optimizer import make_optimizer, set_learning_rate
 from primus_train.precision import product_precision
-from primus_train.representation import imu_spec
+from primus_train.representation import embedding_spec, imu_spec
 from primus_train.schedule import learning_rate
 from primus_train.seeds import derive_seed
 from primus_train.step import make_step
@@ -74,6 +74,7 @@ class Trainer:
         self.version, self.mask = store.version, store.mask
         self.run = config.key(version=store.version, mask_sha256=_digest(store.mask))
         self.imu = imu_spec(store)
+        self.embedding = embedding_spec(store)
         self.classes = tuple(classes)
         self.steps = steps
         self._ranks = ranks
@@ -102,6 +103,7 @@ class Trainer:
             "best": self.best,
             "config": self.config.model_dump(mode="json"),
             "imu": self.imu,
+            "embedding": self.embedding,
             "widths": self.widths,
             "classes": list(self.classes),
             "run": self.run,

@@ -1,57 +1,24 @@
 """What a run is judged by after each epoch: no augmentation, nothing learned, bank untouched."""
 
 import math
-from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from primus_train.data.gallery import non_overlapping
-from primus_train.data.store import StoreData
 from primus_train.data.triplets import Triplets
+from primus_train.directions import retrieve_targets
 from primus_train.objectives.base import Objective
 from primus_train.representation import embed_rows
-from primus_train.retrieval import retrieval_scores
 from primus_train.seeds import make_generator
+from primus_train.uniformity import measure_sphere
 from schemas.errors import PrimusError
-from schemas.modality import MODALITIES
 
-__all__ = ["is_better", "retrieve_targets", "score", "validate"]
+__all__ = ["is_better", "score", "validate"]
 
-
-@torch.no_grad()
-def retrieve_targets(
-    objective: Objective,
-    store: StoreData,
-    rows: npt.NDArray[np.int64],
-    *,
-    multimodal: torch.Tensor,
-) -> dict[str, dict[str, Any]]:
-    """Return the retrieval scores of the objective's target modalities over ``rows``.
-
-    Args:
-        objective: whose projections lead into the targets' spaces.
-        store: the version in memory.
-        rows: (n,) candidates; the gallery is those that do not overlap, per modality.
-        multimodal: (n, 512) their multimodal embeddings.
-
-    Returns:
-        ``{"imu_to_video": scores, ...}``; a modality that no row shows is left out.
-    """
-    scores: dict[str, dict[str, Any]] = {}
-    for name in objective.aligned_with:
-        shown = store.valid[:, MODALITIES.index(name)].numpy()
-        gallery = non_overlapping(store, rows[shown[rows]])
-        if len(gallery) == 0:
-            continue
-        place = {int(row): i for i, row in enumerate(rows)}
-        index = torch.tensor([place[int(row)] for row in gallery], device=multimodal.device)
-        targets = getattr(store, name)[torch.from_numpy(gallery)].to(multimodal.device)
-        query = objective.project(multimodal[index], name=name)
-        scores[f"imu_to_{name}"] = asdict(retrieval_scores(query, targets))
-    return scores
+_SPHERE_ROWS: Final = 2048
+"""Whose alignment and uniformity are measured after each epoch: two million pairs."""
 
 
 def validate(
@@ -61,7 +28,7 @@ def validate(
     *,
     batch_size: int,
 ) -> dict[str, Any]:
-    """Return the loss, its parts and the retrieval scores over validation ``rows`` (n,).
+    """Return loss, parts, retrieval, alignment and uniformity over validation ``rows`` (n,).
 
     Batches are taken in row order, the short last one too, and weighted by their rows.
 
@@ -95,6 +62,9 @@ def validate(
         result["retrieval"] = retrieve_targets(
             objective, triplets.store, rows, multimodal=embeddings.multimodal
         )
+    result["sphere"] = measure_sphere(
+        objective, triplets.store, rows, embeddings=embeddings, most=_SPHERE_ROWS
+    )
     objective.train(was_training)
     return result
 

@@ -17,6 +17,8 @@ def say(command: str, report: dict[str, Any]) -> str:
         from primus_train.lineage import RunLineage, print_run_lineage
 
         return print_run_lineage(RunLineage.model_validate(report))
+    if command == "study":
+        return _say_study(report)
     lines = ["reused: the same result was there already"] if report["reused"] else []
     if command == "fit":
         best = report["best"]
@@ -53,14 +55,44 @@ def say(command: str, report: dict[str, Any]) -> str:
                 f"{_percent(row['macro_f1'], row['macro_f1_se'])}, n {row['n']}, "
                 f"{row['trials']} trials{flag}{why}"
             )
-    else:
+    elif command == "zeroshot":
+        origin = report["prompts"]
+        of_what = (
+            f"{sum(origin['sentences'].values())} {origin['kind']}"
+            f"{' of labelled train segments' if origin['seen_labels'] else ''}"
+        )
+        lines.append(
+            f"{report['objective']} on {report['version']}, zero-shot from {of_what}, "
+            f"{len(report['classes'])} classes"
+        )
+        lines += [
+            f"  {row['split']:5} accuracy {_percent(row['accuracy'])}, balanced "
+            f"{_percent(row['balanced_accuracy'])}, macro-F1 {_percent(row['macro_f1'])}, "
+            f"n {row['n']}, chance {_percent(row['chance'])}"
+            f"{' near chance' if row['near_chance'] else ''}"
+            for row in report["rows"]
+        ]
+    elif command == "retrieve":
         lines.append(f"{report['objective']} on {report['version']}, {'+'.join(report['splits'])}")
-        for name in ("imu_to_video", "imu_to_text"):
-            if name in report:
-                s = report[name]
+        for name, s in report.items():
+            if "_to_" in name:
+                asked = "" if s["queries"] == s["n"] else f"{s['queries']} queries, "
                 lines.append(
                     f"  {name}: R@1 {_percent(s['r_at_1'])}, R@5 {_percent(s['r_at_5'])}, "
-                    f"R@10 {_percent(s['r_at_10'])}, MRR {s['mrr']:.4f}, n {s['n']}, "
+                    f"R@10 {_percent(s['r_at_10'])}, MRR {s['mrr']:.4f}, {asked}n {s['n']}, "
                     f"chance {_percent(s['chance'])}"
                 )
+        for name in ("alignment", "uniformity"):
+            values = report["sphere"][name]
+            told = ", ".join(f"{key} {value:.3f}" for key, value in values.items())
+            lines.append(f"  {name}: {told}, n {report['sphere']['n']}")
     return "\n".join(lines)
+
+
+def _say_study(report: dict[str, Any]) -> str:
+    lines = [report["tables"]]
+    for kind in ("runs", "probes"):
+        told = ", ".join(f"{count} {word}" for word, count in report[kind].items())
+        lines.append(f"{kind}: {told}")
+    lines += [f"failed: {one['what']}: {one['reason']}" for one in report["failures"]]
+    return "\n".join([*lines, *report["files"]])

@@ -5,12 +5,15 @@ import sys
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from schemas.errors import UsageError
+
 __all__ = [
     "RAW",
     "Subparsers",
     "add_checkpoint",
     "add_reading",
     "add_reporting",
+    "check_splits",
     "int_list",
     "say_store",
     "str_list",
@@ -56,6 +59,15 @@ def int_list(text: str) -> tuple[int, ...]:
 def str_list(text: str) -> tuple[str, ...]:
     """Return the words of a list with commas."""
     return tuple(text.split(","))
+
+
+def check_splits(splits: tuple[str, ...]) -> None:
+    """Refuse a word of ``--splits`` that is no split."""
+    from schemas.segment import SPLITS
+
+    unknown = [split for split in splits if split not in SPLITS]
+    if unknown:
+        raise UsageError(f"--splits must be among {', '.join(SPLITS)}, got {unknown[0]!r}")
 
 
 def say_store(line: str) -> None:

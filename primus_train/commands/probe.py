@@ -60,6 +60,13 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument("--seed", type=int, metavar="S", help="of the shots")
     parser.add_argument(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="published, finetune: sentences of each class from primus-prep embed-prompts, where "
+        "the head of an encoder aligned with text starts (default: at random)",
+    )
+    parser.add_argument(
         "--untrained", action="store_true", help="probe the run's encoder as it was at the start"
     )
     add_reporting(parser, run_command=_run)
@@ -68,9 +75,12 @@ def add(commands: Subparsers) -> None:
 def _run(args: argparse.Namespace) -> dict[str, Any]:
     from pydantic import ValidationError
 
+    from primus_train.checkpoint import find_checkpoint
     from primus_train.probes.fewshot import ProbeConfig
     from primus_train.progress import Progress
+    from primus_train.prompts import file_prompts
     from primus_train.reports import report_probe
+    from primus_train.representation import read_pretrained
     from primus_train.runs import pick_device
 
     names = (
@@ -91,6 +101,9 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
         first = error.errors()[0]
         field = "-".join(str(part) for part in first["loc"][:1]).replace("_", "-")
         raise UsageError(f"--{field}: {first['msg']}, got {first['input']!r}") from error
+    prompts = None
+    if args.prompts is not None:
+        prompts = file_prompts(read_pretrained(find_checkpoint(args.checkpoint)), args.prompts)
     with (
         Progress("fetch", unit="megabyte") as fetched,
         Progress("probe", unit="window") as windows,
@@ -102,6 +115,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
             store=args.store,
             out=args.out,
             config=config,
+            prompts=prompts,
             untrained=args.untrained,
             overwrite=args.overwrite,
             device=pick_device(args.device),

@@ -134,13 +134,20 @@ class Triplets:
 
 
 def epoch_order(
-    rows: npt.NDArray[np.int64], *, seed: int, epoch: int, batch_size: int
+    rows: npt.NDArray[np.int64], *, seed: int, epoch: int, batch_size: int, steps: int | None = None
 ) -> npt.NDArray[np.int64]:
     """Return the rows of one epoch as whole batches (steps, batch_size).
 
     The order depends on ``seed`` and ``epoch`` alone. The rows left over by the last whole batch
-    sit out this epoch: a short batch would be an easier contrastive task.
+    sit out this epoch: a short batch would be an easier contrastive task. With ``steps`` an epoch
+    is that long: it goes over fewer rows again, each time in another order, and no batch holds one
+    twice.
     """
-    generator = np.random.default_rng(derive_seed(seed, "order", epoch))
-    steps = len(rows) // batch_size
-    return generator.permutation(rows)[: steps * batch_size].reshape(steps, batch_size)
+    whole = len(rows) // batch_size
+    wanted = whole if steps is None else steps
+    passes = [np.empty((0, batch_size), dtype=np.int64)]
+    for number in range(-(-wanted // max(whole, 1))):
+        again = (number,) if number else ()
+        generator = np.random.default_rng(derive_seed(seed, "order", epoch, *again))
+        passes.append(generator.permutation(rows)[: whole * batch_size].reshape(whole, batch_size))
+    return np.concatenate(passes)[:wanted]

@@ -61,6 +61,13 @@ class Objective(nn.Module, ABC):
         # Not on the class, where it would hide the module of an instance.
         self.bank = None
 
+    def teaching(self, valid: Tensor) -> Tensor:
+        """Return which rows of ``valid`` (N, 3) [imu, video, text] it can learn from, (N,) bool.
+
+        The others are not visited: in a batch they would only take the places of negatives.
+        """
+        return valid[:, 0]
+
     @abstractmethod
     def losses(self, plain: Embeddings, *, batch: Batch, view: Embeddings | None) -> Losses:
         """Return the losses of embedded windows.

@@ -22,6 +22,7 @@ from primus_train.losses.info_nce import info_nce_of_unit
 from primus_train.losses.temperature import Temperature
 from primus_train.objectives.base import Losses, Objective
 from primus_train.objectives.targets import shown, shown_facts, target
+from schemas.modality import MODALITIES
 
 __all__ = ["PrimusObjective"]
 
@@ -83,6 +84,17 @@ class PrimusObjective(Objective):
         sought = (finds_by, *modalities) if "nn" in terms and finds_by != "imu" else ()
         self.learns_from = tuple(dict.fromkeys((*self.aligned_with, *sought)))
         self.representation = self.config.representation
+
+    def teaching(self, valid: Tensor) -> Tensor:
+        """Return which rows of ``valid`` (N, 3) it can learn from, (N,) bool.
+
+        SS learns from every window, and so does NN where it looks for neighbours by IMU; MM, and NN
+        otherwise, only from those with a video or text that they read.
+        """
+        nn_by_imu = self.config.finds_by == "imu" or self.config.masked_neighbours == "by_imu"
+        if "ss" in self.config.terms or ("nn" in self.config.terms and nn_by_imu):
+            return super().teaching(valid)
+        return valid[:, [MODALITIES.index(name) for name in self.learns_from]].any(dim=1)
 
     def make_view(self, x: Tensor, *, generator: torch.Generator) -> Tensor | None:
         """Return the view h(x) of windows (B, C, T), which only SS needs."""

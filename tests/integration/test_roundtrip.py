@@ -1,14 +1,23 @@
 """What the pipelines publish is what the trainer reads: joined here, nowhere else."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 import zarr
 
+from flows.cli import main as prep
 from flows.prepare import RunSummary, prepare
+from pipelines.encoders.make_encoder import make_encoder
+from primus_train.config import make_fit_config
 from primus_train.data.store import open_store
+from primus_train.loop import pretrain
+from primus_train.prompts import average_prompts, read_prompts
+from primus_train.reports import report_zeroshot
+from schemas.errors import UsageError
 from schemas.segment import SEGMENT_FIRST_COLUMNS, SEGMENT_SORT
 from tests.integration.conftest import make_config
 
@@ -78,3 +87,59 @@ def test_masks_of_one_seed_are_nested(published: RunSummary) -> None:
         for name in ("half", "tenth")
     }
     assert bool((kept["half"] | ~kept["tenth"]).all())
+
+
+def test_prompts_lie_where_the_stores_sentences_do(
+    published: RunSummary, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    data = open_store(f"{published.store}@v1")
+    texts, shown = data.column("text"), data.valid[:, 2].numpy()
+    # Each sentence is a class of its own.
+    said = {text: row for row, text in enumerate(texts) if shown[row]}
+    (tmp_path / "said.yaml").write_text(yaml.safe_dump({text: [text] for text in said}))
+    out = tmp_path / "prompts.json"
+    embed = ["embed-prompts", "--encoder", str(tiny_encoder), "--precision", "float32"]
+    assert prep([*embed, "--sentences", str(tmp_path / "said.yaml"), "--out", str(out)]) == 0
+    prompts = read_prompts(out)
+    assert prompts.encoder == data.manifest.encoder
+    found = average_prompts(prompts)
+    assert set(found) == set(said)
+    assert len(said) >= 8
+    for text, row in said.items():
+        # The store keeps them in float16, once raw and once of unit norm.
+        np.testing.assert_allclose(found[text], data.text[row].double().numpy(), atol=2e-3)
+    unlike = [
+        abs(found[text] - data.text[row].double().numpy()).max() for text, row in said.items()
+    ]
+    others = list(said.values())[1:] + list(said.values())[:1]
+    mixed = [
+        abs(found[text] - data.text[row].double().numpy()).max()
+        for text, row in zip(said, others, strict=True)
+    ]
+    assert min(mixed) > 5 * max(unlike)
+
+
+def test_both_programs_make_a_zero_shot_result(
+    published: RunSummary, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    store, out = f"{published.store}@v1", tmp_path / "prompts.json"
+    small = ("objective.terms=[mm]", "epochs=1", "data.batch_size=16")
+    pretrain(open_store(store), config=make_fit_config(overrides=small), out=tmp_path / "run")
+    embed = ["embed-prompts", "--encoder", str(tiny_encoder), "--labels", "egoexo4d"]
+    assert prep([*embed, "--out", str(out)]) == 0
+    asked: dict[str, Any] = {"store": store, "splits": ("train",), "prompts": out}
+    report = report_zeroshot(tmp_path / "run", out=tmp_path / "z", **asked)
+    assert report["prompts"]["encoder"]["meaning"] is not None
+    assert set(report["prompts"]["sentences"].values()) == {5}
+    (row,) = report["rows"]
+    assert np.sum(row["confusion"]) == row["n"] > 0
+    assert 0 <= row["accuracy"] <= 1
+    # Another encoder of the same size is refused, however alike its name is.
+    other = tmp_path / tiny_encoder.name
+    make_encoder(other, preset="tiny", seed=99)
+    assert (
+        prep(["embed-prompts", "--encoder", str(other), "--labels", "egoexo4d", "--out", str(out)])
+        == 0
+    )
+    with pytest.raises(UsageError, match="prompts must be embedded by the encoder of the pretrain"):
+        report_zeroshot(tmp_path / "run", out=tmp_path / "y", **asked)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from primus_train.cli import main
+from tests.primus_train.prompt_files import write_prompts
 
 SMALL = ["--set", "objective.bank_size=16", "--set", "epochs=1", "--set", "data.batch_size=12"]
 
@@ -100,14 +101,52 @@ def test_retrieve_prints_scores_with_n_and_chance(
     report = out_json(capsys)
     assert report["imu_to_video"]["n"] == 24
     assert main(arguments) == 0
-    assert "n 12, chance 8.3 %" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "n 12, chance 8.3 %" in said
+    assert "text_to_imu: R@1 " in said
+    assert "6 queries, n 12, chance 16.7 %" in said
+    assert "  alignment: imu_video " in said
+    assert "  uniformity: imu -" in said
+
+
+def test_zeroshot_prints_a_table_or_json_and_says_what_it_saw(
+    toy_store: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = write_prompts(tmp_path / "p.json", {"cook": [[1.0], [2.0]], "dance": [[0, 1.0]]})
+    base = ["zeroshot", "--checkpoint", str(run), "--store", str(toy_store)]
+    given = ["--prompts", str(prompts), "--splits", "val,test", "--classes", "cook,dance"]
+    assert main([*base, *given, "--out", str(tmp_path / "z"), "--json"]) == 0
+    report = out_json(capsys)
+    assert [row["split"] for row in report["rows"]] == ["val", "test"]
+    assert main([*base, *given, "--out", str(tmp_path / "z")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("reused: ")
+    assert "zero-shot from 3 prompts, 2 classes" in said
+    assert "n 12, chance 50.0 %" in said
+    assert main([*base, "--out", str(tmp_path / "n")]) == 0
+    said = capsys.readouterr().out
+    assert "zero-shot from 24 narrations of labelled train segments" in said
+
+
+@pytest.mark.slow
+def test_a_probes_head_may_start_from_prompts(
+    toy_store: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = write_prompts(tmp_path / "p.json", {"cook": [[1.0]], "dance": [[0, 1.0]]})
+    base = ["probe", "--checkpoint", str(run), "--store", str(toy_store), "--protocol", "published"]
+    given = ["--shots", "1", "--trials", "1", "--json"]
+    heads = []
+    for name, more in (("a", []), ("b", ["--prompts", str(prompts)])):
+        assert main([*base, *given, *more, "--out", str(tmp_path / name)]) == 0
+        heads.append(out_json(capsys)["head"])
+    assert heads == ["random", "prompts"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         pytest.param(["fit"], 2, "the following arguments are required", id="missing"),
-        pytest.param(["study"], 2, "invalid choice: 'study'", id="command"),
+        pytest.param(["studies"], 2, "invalid choice: 'studies'", id="command"),
         pytest.param(
             ["fit", "--store", "/absent", "--out", "{}"], 2, "existing folder", id="store"
         ),
@@ -150,6 +189,12 @@ def test_retrieve_prints_scores_with_n_and_chance(
         pytest.param(
             ["retrieve", "--checkpoint", "{}", "--store", "{}"], 2, "with best.pt", id="checkpoint"
         ),
+        pytest.param(
+            ["zeroshot", "--checkpoint", "{}", "--store", "{}", "--out", "{}", "--splits", "dev"],
+            2,
+            "--splits must be among train, val, test, got 'dev'",
+            id="zeroshot_splits",
+        ),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_code_2(
@@ -180,7 +225,7 @@ def test_a_failure_is_code_1_with_a_traceback_only_on_request(
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("fit", "probe", "retrieve", "lineage"):
+    for command in ("fit", "probe", "zeroshot", "retrieve", "lineage"):
         for arguments in (["--help"], [command, "--help"]):
             assert main(arguments) == 0
             examples = capsys.readouterr().out.partition("examples:")[2]

@@ -3,6 +3,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -221,6 +223,46 @@ def test_training_without_validation_rows_keeps_the_last_epoch(
 def test_a_batch_larger_than_the_train_split_is_refused(store: StoreData, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"batch_size must be at most the 24 rows.*got 25"):
         run(store, tmp_path, "data.batch_size=25")
+
+
+@pytest.mark.parametrize(
+    ("terms", "more", "visited"),
+    [
+        ("[ss,mm,nn]", (), "all"),
+        ("[mm]", (), "shown"),
+        ("[mm,nn]", (), "shown"),
+        ("[mm,nn]", ("objective.masked_neighbours=by_imu",), "all"),
+        ("[nn]", ("objective.neighbours=imu",), "all"),
+    ],
+)
+def test_only_rows_that_teach_are_visited_in_as_many_steps(
+    store: StoreData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    terms: str,
+    more: tuple[str, ...],
+    visited: str,
+) -> None:
+    seen: list[int] = []
+    step = Trainer.train_step
+
+    def train_step(self: Trainer, triplets: Triplets, rows: npt.NDArray[np.int64]) -> None:
+        seen.extend(rows.tolist())
+        assert len(set(rows.tolist())) == len(rows)
+        step(self, triplets, rows)
+
+    monkeypatch.setattr(Trainer, "train_step", train_step)
+    state = run(store, tmp_path, f"objective.terms={terms}", "data.batch_size=4", *more)
+    train = store.rows(splits=("train",))
+    shown = [row for row in train.tolist() if store.valid[row, 1]]
+    assert len(shown) == len(train) // 2
+    assert state.step == state.steps == len(train) // 4
+    assert set(seen) == set(train.tolist() if visited == "all" else shown)
+
+
+def test_fewer_rows_that_teach_than_a_batch_are_refused(store: StoreData, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"at most the 12 rows .* can learn from, got 13"):
+        run(store, tmp_path, "objective.terms=[mm]", "data.batch_size=13")
 
 
 def test_a_version_of_imu_alone_trains_what_needs_no_video(

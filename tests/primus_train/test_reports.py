@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from primus_train.config import make_fit_config
+from primus_train.data.store import open_store
 from primus_train.probes.fewshot import PROBE_SCHEMA, ProbeConfig
 from primus_train.reports import report_probe, report_retrieval
 from primus_train.runs import fit
@@ -100,6 +102,15 @@ def test_retrieval_counts_the_splits_asked_for(toy_store: Path, runs: Path, tmp_
             assert scores["chance"] == pytest.approx(1 / n)
             assert 0 <= scores["r_at_1"] <= scores["r_at_5"] <= scores["r_at_10"] <= 1
             assert scores["r_at_1"] <= scores["mrr"]
+        # The toy's sentences are six, said in every take.
+        back = report["text_to_imu"]
+        assert (back["n"], back["queries"], back["sentences"]) == (n, 6, 6)
+        assert report["video_to_imu"]["queries"] == n
+        assert report["sphere"]["n"] == n
+        assert set(report["sphere"]["alignment"]) == {"imu_video", "imu_text"}
+        assert all(0 <= value <= 4 for value in report["sphere"]["alignment"].values())
+        assert all(-8 <= value <= 0 for value in report["sphere"]["uniformity"].values())
+        assert report["representation"] == "multimodal"
     again = report_retrieval(runs / "primus", store=str(toy_store), splits=("test",), out=tmp_path)
     assert again == {**one, "reused": True}
     with pytest.raises(UsageError, match="it holds another"):
@@ -118,6 +129,20 @@ def test_retrieval_needs_targets_of_the_trained_widths(
     store_writer(tmp_path, takes=("test-0",), video_width=17)
     with pytest.raises(UsageError, match=r"embedding widths must be as in pretraining"):
         report_retrieval(runs / "primus", store=str(tmp_path), splits=("test",))
+
+
+def test_retrieval_needs_targets_of_the_same_encoder(
+    tmp_path: Path, toy_store: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_store(str(toy_store))
+    assert opened.manifest.encoder is not None
+    other = opened.manifest.encoder.model_copy(update={"weights_sha256": "a" * 64, "name": "new"})
+    manifest = opened.manifest.model_copy(update={"encoder": other})
+    monkeypatch.setattr(
+        "primus_train.results.open_store", lambda *_, **__: replace(opened, manifest=manifest)
+    )
+    with pytest.raises(UsageError, match=r"video and text must be embedded .* got new with aaaa"):
+        report_retrieval(runs / "primus", store=str(toy_store), splits=("test",))
 
 
 def test_splits_without_rows_are_said_so(tmp_path: Path, store_writer: object, runs: Path) -> None:

@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import pytest
 import torch
 from torch import Tensor
@@ -71,3 +73,55 @@ def test_a_gallery_of_one_is_always_found() -> None:
 def test_an_empty_gallery_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1, got 0 and 0"):
         retrieval_scores(torch.ones(0, 3), torch.ones(0, 3))
+
+
+def every_order(query: Tensor, items: Tensor, answers: list[int]) -> dict[str, float]:
+    """Mean over all orders that similarity leaves open, of the best own item's rank."""
+    sums = dict.fromkeys(("r_at_1", "r_at_5", "r_at_10", "mrr"), 0.0)
+    for i, q in enumerate(query):
+        similarity = [round(float(torch.dot(q, k) / q.norm() / k.norm()), 4) for k in items]
+        ranks = []
+        for order in permutations(range(len(items))):
+            ranking = sorted(order, key=lambda j: -similarity[j])  # stable: ties as in the order
+            ranks.append(1 + min(ranking.index(j) for j, a in enumerate(answers) if a == i))
+        for k in (1, 5, 10):
+            sums[f"r_at_{k}"] += sum(r <= k for r in ranks) / len(ranks)
+        sums["mrr"] += sum(1 / r for r in ranks) / len(ranks)
+    return {name: total / len(query) for name, total in sums.items()}
+
+
+@pytest.mark.parametrize("block", [1, 2, 1024])
+def test_the_best_of_several_answers_counts_and_ties_are_averaged(block: int) -> None:
+    generator = make_generator(4, "answers")
+    # Few different directions, so that own and other items tie in every way.
+    items = torch.randint(-1, 2, (7, 2), generator=generator).float() + 0.1
+    answers = [0, 1, 0, 2, 1, 0, 1]
+    query = torch.tensor([[1.0, 0.3], [-1.0, 0.2], [0.1, -1.0]])
+    got = retrieval_scores(query, items, answers=torch.tensor(answers), block=block)
+    wanted = every_order(query, items, answers)
+    assert 0 < wanted["r_at_1"] < wanted["mrr"] < wanted["r_at_5"]
+    assert (3 * wanted["r_at_1"]) % 1  # a tie for the first place, between own and other items
+    for name, value in wanted.items():
+        assert getattr(got, name) == pytest.approx(value), name
+    assert (got.n, got.queries, got.chance) == (7, 3, pytest.approx(1 / 3))
+
+
+def test_a_constant_encoder_scores_chance_with_several_answers_too() -> None:
+    answers = torch.tensor([0, 0, 0, 1, 1, 2])
+    got = retrieval_scores(torch.ones(3, 2), torch.ones(6, 2), answers=answers)
+    # (3 + 2 + 1) / 6 shares of the first place, over 3 queries.
+    assert got.r_at_1 == pytest.approx(got.chance) == pytest.approx(1 / 3)
+    assert got.r_at_10 == pytest.approx(1)
+
+
+def test_answers_that_are_shuffled_find_less() -> None:
+    answers = torch.arange(12) // 2
+    query = torch.eye(6)
+    assert retrieval_scores(query, query[answers], answers=answers).r_at_1 == 1
+    assert retrieval_scores(query, query[answers], answers=answers.roll(2)).r_at_1 == 0
+
+
+@pytest.mark.parametrize("answers", [[0, 0], [0, 2], [0, 1, 1]])
+def test_a_query_without_an_item_is_refused(answers: list[int]) -> None:
+    with pytest.raises(ValueError, match="leave none of 2 without"):
+        retrieval_scores(torch.ones(2, 3), torch.ones(2, 3), answers=torch.tensor(answers))

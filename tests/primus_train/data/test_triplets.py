@@ -39,3 +39,15 @@ def test_order_depends_on_seed_and_epoch_alone_and_repeats_nothing() -> None:
 def test_order_of_exactly_one_batch_is_a_permutation() -> None:
     assert sorted(epoch_order(np.arange(4), seed=0, epoch=0, batch_size=4)[0]) == [0, 1, 2, 3]
     assert epoch_order(np.arange(3), seed=0, epoch=0, batch_size=4).shape == (0, 4)
+
+
+def test_an_epoch_of_more_steps_goes_over_the_rows_again_in_other_orders() -> None:
+    rows = np.arange(50, 59)
+    order = epoch_order(rows, seed=3, epoch=1, batch_size=4, steps=5)
+    assert order.shape == (5, 4)
+    # The first pass is the one of an epoch of its own, and no batch or pass holds a row twice.
+    np.testing.assert_array_equal(order[:2], epoch_order(rows, seed=3, epoch=1, batch_size=4))
+    passes = [order[:2].ravel().tolist(), order[2:4].ravel().tolist()]
+    assert [len(set(one)) for one in passes] == [8, 8]
+    assert passes[0] != passes[1]
+    assert set(order.ravel()) <= set(rows)

@@ -1,0 +1,171 @@
+"""In which order a study's work is done, by one worker or several."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from primus_train.studies.plan import FitTask, Plan, ProbeTask
+from primus_train.studies.work import Note, fit_order, probe_order
+
+__all__ = ["OnPoints", "Outcome", "Runner", "Schedule", "counts", "serve"]
+
+OnPoints = Callable[[int, int, str], None]
+"""Is told points done, of how many, and what is being done."""
+
+
+class Runner(Protocol):
+    """What does one piece of work at a time: this process, or another."""
+
+    def __call__(self, order: dict[str, Any], *, note: Note) -> dict[str, Any]:
+        """Return ``{"result": record}`` or ``{"failed": reason}``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a piece of work.
+
+    Attributes:
+        result: its record; None if it failed.
+        reason: why it failed.
+        seconds: it took now; None where the result was there already.
+    """
+
+    result: dict[str, Any] | None
+    reason: str | None = None
+    seconds: float | None = None
+
+    @property
+    def computed(self) -> bool:
+        """Whether it was made now."""
+        return self.seconds is not None and self.result is not None
+
+
+Task = FitTask | ProbeTask
+
+
+class Schedule:
+    """What is to be done, is being done and is done; any thread may ask.
+
+    A run's probes are to be done once the run is there, before the next run is begun: a study that
+    is looked at half way has whole lines.
+
+    Args:
+        plan: of the study.
+        on_points: told after each piece of work and, seldom, in between.
+        workers: how many share the work, for the time it will take.
+    """
+
+    def __init__(self, plan: Plan, *, on_points: OnPoints | None = None, workers: int = 1) -> None:
+        self.plan = plan
+        self.outcomes: dict[str, Outcome] = {}
+        self._tell = on_points
+        self._workers = workers
+        self._changed = threading.Condition()
+        self._telling = threading.Lock()
+        self._fits = deque(plan.fits.values())
+        self._probes: deque[ProbeTask] = deque()
+        self._working = 0
+        self._ended = False
+
+    def take(self) -> Task | None:
+        """Return the next piece of work, once there is one; None when there will be none."""
+        with self._changed:
+            while not self._ended:
+                if self._probes or self._fits:
+                    self._working += 1
+                    return self._probes.popleft() if self._probes else self._fits.popleft()
+                if not self._working:
+                    return None
+                self._changed.wait()
+            return None
+
+    def order(self, task: Task) -> dict[str, Any]:
+        """Return a piece of work as JSON."""
+        if isinstance(task, FitTask):
+            return fit_order(task)
+        return probe_order(task, run=self.plan.fits[task.fit].folder)
+
+    def finish(self, task: Task, answer: dict[str, Any], *, seconds: float) -> None:
+        """Say what became of a piece of work."""
+        result = answer.get("result")
+        with self._changed:
+            self._working -= 1
+            was_there = result is not None and bool(result["reused"])
+            self.outcomes[task.key] = Outcome(
+                result=result,
+                reason=answer.get("failed"),
+                seconds=None if was_there else seconds,
+            )
+            if isinstance(task, FitTask):
+                mine = [probe for probe in self.plan.probes.values() if probe.fit == task.key]
+                if result is None:
+                    for probe in mine:
+                        reason = f"its run failed: {answer['failed']}"
+                        self.outcomes[probe.key] = Outcome(result=None, reason=reason)
+                else:
+                    self._probes.extend(mine)
+            self._changed.notify_all()
+        self.note(task.title)
+
+    def end(self) -> None:
+        """Begin nothing more."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def note(self, doing: str) -> None:
+        """Tell how far the study is."""
+        if self._tell is None:
+            return
+        probes = self.plan.probes
+        done = sum(probes[key].points for key in list(self.outcomes) if key in probes)
+        total = sum(probe.points for probe in probes.values())
+        left = self.seconds_left()
+        with self._telling:
+            self._tell(done, total, doing if left is None else f"{_words(left)} left, {doing}")
+
+    def seconds_left(self) -> float | None:
+        """Return how long the rest will take by what was made so far; None where none was."""
+        left = 0.0
+        for tasks in (self.plan.fits, self.plan.probes):
+            seconds = [
+                outcome.seconds
+                for key, outcome in list(self.outcomes.items())
+                if key in tasks and outcome.seconds is not None and outcome.result is not None
+            ]
+            rest = sum(key not in self.outcomes for key in tasks)
+            if rest and not seconds:
+                return None
+            left += rest * sum(seconds) / len(seconds) if rest else 0.0
+        return left / self._workers
+
+
+def serve(schedule: Schedule, runner: Runner) -> None:
+    """Do pieces of work until there are none."""
+    while (task := schedule.take()) is not None:
+        title = task.title
+
+        def note(said: str, *, title: str = title) -> None:
+            schedule.note(f"{title}: {said}")
+
+        began = time.monotonic()
+        answer = runner(schedule.order(task), note=note)
+        schedule.finish(task, answer, seconds=time.monotonic() - began)
+
+
+def _words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Return how many were computed, reused, and failed."""
+    return {
+        "computed": sum(outcome.computed for outcome in outcomes),
+        "reused": sum(o.result is not None and not o.computed for o in outcomes),
+        "failed": sum(outcome.result is None for outcome in outcomes),
+    }

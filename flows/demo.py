@@ -1,4 +1,4 @@
-"""The whole road on synthetic data, offline: synth, run, verify, fit, probe, retrieve, pictures."""
+"""The whole road on synthetic data, offline: from recordings to the studies' figures."""
 
 import json
 import shutil
@@ -32,6 +32,13 @@ _SHOTS = "1,5,10,20"
 _TRIALS = 10
 # The paper's rate is for a quarter of a million segments; a few hundred need a higher one.
 FIT_SETTINGS = ("epochs=20", "optim.learning_rate=0.001")
+# Nine encoders in under a minute: one epoch each, of small batches, so that there are some steps.
+_STUDY_SETTINGS = ("epochs=1", "data.batch_size=16", "optim.learning_rate=0.001")
+_STUDY_TRIALS = 3
+_SHARE = 0.25
+# What training from scratch may cost: a few steps from each draw of shots.
+_SCRATCH_STEPS = 5
+_STUDIES = ("baselines", "ablation", "data-efficiency")
 
 
 def run_demo(out: Path, *, takes: int, seconds: float, seed: int) -> tuple[dict[str, Any], str]:
@@ -76,7 +83,7 @@ def run_demo(out: Path, *, takes: int, seconds: float, seed: int) -> tuple[dict[
     for stage, arguments in _training_stages(out, ref=ref, seed=seed):
         began = time.perf_counter()
         results[stage] = _run_trainer(arguments)
-        say(stage, began, again=bool(results[stage].get("reused")))
+        say(stage, began, again=_was_there(results[stage]))
 
     began = time.perf_counter()
     page = out / "report.html"
@@ -128,6 +135,7 @@ def _make_config(out: Path) -> PrepConfig:
             "store.tag": "demo",
             "encoder.name": str(out / "encoder"),
             "splits.shares": _SHARES,
+            "masks": [{"name": "quarter", "keep": _SHARE}],
             "execution.executor": "threads",
             "execution.workers": 2,
             "execution.batch_takes": 2,
@@ -146,13 +154,31 @@ def _training_stages(out: Path, *, ref: str, seed: int) -> list[tuple[str, list[
     def probe(name: str, *flags: str) -> list[str]:
         return ["probe", "--checkpoint", weights, *flags, *store, *shots, "--out", str(out / name)]
 
+    # The three figures; what they share is made once.
+    study = ["study", *_STUDIES, *store, "--shots", "1,10", "--trials", str(_STUDY_TRIALS)]
+    study += ["--shares", f"{_SHARE},1", "--out", str(out / "studies"), "--jobs", "2"]
+    for setting in (*_STUDY_SETTINGS, f"seed={seed}"):
+        study += ["--set", setting]
+    steps = (f"min_steps={_SCRATCH_STEPS}", f"epochs={_SCRATCH_STEPS}")
+    for setting in (*steps, "learning_rate=0.001"):
+        study += ["--probe", setting]
+
     retrieve = ["--splits", "val,test", "--out", str(out / "retrieve")]
     return [
         ("fit", ["fit", *store, "--seed", str(seed), *settings, "--out", run, "--overwrite"]),
         ("retrieve", ["retrieve", "--checkpoint", weights, *store, *retrieve, "--overwrite"]),
         ("probe", [*probe("probe"), "--overwrite"]),
         ("probe untrained", [*probe("probe-untrained", "--untrained"), "--overwrite"]),
+        ("studies", study),
     ]
+
+
+def _was_there(result: Mapping[str, Any]) -> bool:
+    """Whether a stage made nothing new."""
+    if "studies" not in result:
+        return bool(result.get("reused"))
+    made = [study[kind] for study in result["studies"].values() for kind in ("runs", "probes")]
+    return not any(counts["computed"] for counts in made)
 
 
 def _run_trainer(arguments: Sequence[str]) -> dict[str, Any]:
@@ -207,6 +233,10 @@ def _make_report(
             ]
             for name, stage in (("pretrained", "probe"), ("untrained", "probe untrained"))
         },
+        "studies": {
+            name: {key: found[key] for key in ("points", "failed", "files")}
+            for name, found in results["studies"]["studies"].items()
+        },
         "seconds": {stage: round(s, 1) for stage, s in spent.items()},
         "reused": dict(reused),
     }
@@ -240,6 +270,9 @@ def _table(report: Mapping[str, Any]) -> str:
         rows.append((f"seconds: {stage}", f"{seconds:.1f}{again}"))
     rows.append(("seconds in all", f"{sum(report['seconds'].values()):.1f}"))
     rows += [("picture", path) for path in report["pictures"]]
+    for number, (name, study) in enumerate(report["studies"].items(), start=4):
+        (picture,) = [path for path in study["files"] if path.endswith(".png")]
+        rows.append((f"figure {number}, {name}", picture))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 

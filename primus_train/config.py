@@ -67,7 +67,7 @@ CHAINS: Final[dict[str, dict[str, Any]]] = {
 it is asked for: a gain for each instant, then a shuffle of the pieces between four cuts."""
 
 
-TRAINER_VERSION: Final = 3
+TRAINER_VERSION: Final = 4
 """Raised when the same config gives other bits: runs of different numbers are never mixed."""
 
 

@@ -90,6 +90,8 @@ def say(command: str, report: dict[str, Any]) -> str:
 
 
 def _say_study(report: dict[str, Any]) -> str:
+    if "studies" in report:
+        return "\n\n".join(map(_say_study, report["studies"].values()))
     lines = [report["tables"]]
     for kind in ("runs", "probes"):
         told = ", ".join(f"{count} {word}" for word, count in report[kind].items())

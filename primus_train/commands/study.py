@@ -22,6 +22,7 @@ examples:
   primus-train study baselines --store EGOEXO@v1 --store EGO4D@v1 --store REALWORLD@v1 --out study
   primus-train study ablation --store EGOEXO@v1 --out study --shots 1,10,100 --jobs 4
   primus-train study data-efficiency --store EGOEXO@v1 --out study --shares 0.1,0.25,0.5,1.0
+  primus-train study baselines ablation --store EGOEXO@v1 --out study --jobs 2
   primus-train study augmentations --store EGOEXO@v1 --out study --set epochs=2 --device cuda
 
 A killed study goes on where it was when it is started again. Studies of one --out share their runs.
@@ -39,7 +40,13 @@ def add(commands: Subparsers) -> None:
         "checkpoint, store and mask.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("study", choices=KINDS, metavar="STUDY", help=", ".join(KINDS))
+    parser.add_argument(
+        "studies",
+        choices=KINDS,
+        nargs="+",
+        metavar="STUDY",
+        help=f"one or more of {', '.join(KINDS)}; what they share is made once",
+    )
     parser.add_argument(
         "--store",
         required=True,
@@ -116,28 +123,32 @@ def add(commands: Subparsers) -> None:
 def _run(args: argparse.Namespace) -> dict[str, Any]:
     from primus_train.progress import Progress
     from primus_train.studies.settings import make_settings
-    from primus_train.studies.study import run_study
+    from primus_train.studies.study import run_studies
 
-    for name in ("shares", "masks"):
-        if args.study != "data-efficiency" and getattr(args, name) is not None:
-            raise UsageError(f"--{name} is of study data-efficiency alone, got it for {args.study}")
-    settings = make_settings(
-        args.study,
-        stores=args.store,
-        shots=args.shots,
-        trials=args.trials,
-        probe=args.probes,
-        panel_names=args.names,
-        metric=args.metric,
-        prompts=args.prompts,
-        shares=args.shares,
-        masks=args.masks,
-        config_file=args.config,
-        overrides=tuple(args.overrides),
-    )
-    with Progress(args.study, unit="point") as progress:
-        return run_study(
-            settings,
+    of_shares = {name: getattr(args, name) for name in ("shares", "masks")}
+    for name, value in of_shares.items():
+        if "data-efficiency" not in args.studies and value is not None:
+            said = ", ".join(args.studies)
+            raise UsageError(f"--{name} is of study data-efficiency alone, got it for {said}")
+    studies = [
+        make_settings(
+            study,
+            stores=args.store,
+            shots=args.shots,
+            trials=args.trials,
+            probe=args.probes,
+            panel_names=args.names,
+            metric=args.metric,
+            prompts=args.prompts,
+            config_file=args.config,
+            overrides=tuple(args.overrides),
+            **(of_shares if study == "data-efficiency" else {}),
+        )
+        for study in args.studies
+    ]
+    with Progress(", ".join(args.studies), unit="point") as progress:
+        reports = run_studies(
+            studies,
             out=args.out,
             jobs=args.jobs,
             device=args.device,
@@ -145,6 +156,9 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
             on_points=lambda done, total, note: progress.show(done, total=total, note=note),
             on_wait=lambda: sys.stderr.write(f"study: waits for another one in {args.out}\n"),
         )
+    if len(reports) == 1:
+        return next(iter(reports.values()))
+    return {"failed": sum(r["failed"] for r in reports.values()), "studies": reports}
 
 
 def _shares(text: str) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""In which order a study's work is done, by one worker or several."""
+"""In which order the work of studies is done, by one worker or several."""
 
 import threading
 import time
@@ -49,24 +49,29 @@ Task = FitTask | ProbeTask
 class Schedule:
     """What is to be done, is being done and is done; any thread may ask.
 
-    A run's probes are to be done once the run is there, before the next run is begun: a study that
-    is looked at half way has whole lines.
+    What several studies need is done once. A run's probes are to be done once the run is there,
+    before the next run is begun: a study that is looked at half way has whole lines.
 
     Args:
-        plan: of the study.
+        plans: of the studies.
         on_points: told after each piece of work and, seldom, in between.
         workers: how many share the work, for the time it will take.
     """
 
-    def __init__(self, plan: Plan, *, on_points: OnPoints | None = None, workers: int = 1) -> None:
-        self.plan = plan
+    def __init__(self, *plans: Plan, on_points: OnPoints | None = None, workers: int = 1) -> None:
+        self.fits: dict[str, FitTask] = {}
+        self.probes: dict[str, ProbeTask] = {}
+        for plan in plans:
+            # As the first study that wants it calls it.
+            self.fits = plan.fits | self.fits
+            self.probes = plan.probes | self.probes
         self.outcomes: dict[str, Outcome] = {}
         self._tell = on_points
         self._workers = workers
         self._changed = threading.Condition()
         self._telling = threading.Lock()
-        self._fits = deque(plan.fits.values())
-        self._probes: deque[ProbeTask] = deque()
+        self._next_fits = deque(self.fits.values())
+        self._next_probes: deque[ProbeTask] = deque()
         self._working = 0
         self._ended = False
 
@@ -74,9 +79,11 @@ class Schedule:
         """Return the next piece of work, once there is one; None when there will be none."""
         with self._changed:
             while not self._ended:
-                if self._probes or self._fits:
+                if self._next_probes or self._next_fits:
                     self._working += 1
-                    return self._probes.popleft() if self._probes else self._fits.popleft()
+                    if self._next_probes:
+                        return self._next_probes.popleft()
+                    return self._next_fits.popleft()
                 if not self._working:
                     return None
                 self._changed.wait()
@@ -86,7 +93,7 @@ class Schedule:
         """Return a piece of work as JSON."""
         if isinstance(task, FitTask):
             return fit_order(task)
-        return probe_order(task, run=self.plan.fits[task.fit].folder)
+        return probe_order(task, run=self.fits[task.fit].folder)
 
     def finish(self, task: Task, answer: dict[str, Any], *, seconds: float) -> None:
         """Say what became of a piece of work."""
@@ -100,13 +107,13 @@ class Schedule:
                 seconds=None if was_there else seconds,
             )
             if isinstance(task, FitTask):
-                mine = [probe for probe in self.plan.probes.values() if probe.fit == task.key]
+                mine = [probe for probe in self.probes.values() if probe.fit == task.key]
                 if result is None:
                     for probe in mine:
                         reason = f"its run failed: {answer['failed']}"
                         self.outcomes[probe.key] = Outcome(result=None, reason=reason)
                 else:
-                    self._probes.extend(mine)
+                    self._next_probes.extend(mine)
             self._changed.notify_all()
         self.note(task.title)
 
@@ -117,10 +124,10 @@ class Schedule:
             self._changed.notify_all()
 
     def note(self, doing: str) -> None:
-        """Tell how far the study is."""
+        """Tell how far the studies are."""
         if self._tell is None:
             return
-        probes = self.plan.probes
+        probes = self.probes
         done = sum(probes[key].points for key in list(self.outcomes) if key in probes)
         total = sum(probe.points for probe in probes.values())
         left = self.seconds_left()
@@ -130,7 +137,7 @@ class Schedule:
     def seconds_left(self) -> float | None:
         """Return how long the rest will take by what was made so far; None where none was."""
         left = 0.0
-        for tasks in (self.plan.fits, self.plan.probes):
+        for tasks in (self.fits, self.probes):
             seconds = [
                 outcome.seconds
                 for key, outcome in list(self.outcomes.items())

@@ -1,4 +1,4 @@
-"""A study from its settings to its tables and figure."""
+"""Studies from their settings to their tables and figures."""
 
 import io
 import os
@@ -25,13 +25,22 @@ from primus_train.studies.sole import sole_study
 from primus_train.studies.tables import study_latex, study_markdown
 from schemas.errors import UsageError
 
-__all__ = ["run_study"]
+__all__ = ["run_studies", "run_study"]
 
 _MARKED: Final = tuple(name.replace("_", " ") for name in reversed(DEFAULT_PAIR))
 
 
-def run_study(
-    settings: StudySettings,
+def run_study(settings: StudySettings, *, out: Path, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Run one study; see `run_studies` for its options and errors.
+
+    Returns:
+        The study's report.
+    """
+    return run_studies([settings], out=out, **options)[settings.study]
+
+
+def run_studies(
+    studies: Sequence[StudySettings],
     *,
     out: Path,
     jobs: int | None = None,
@@ -39,15 +48,15 @@ def run_study(
     reuse: Sequence[Path] = (),
     on_points: OnPoints | None = None,
     on_wait: Callable[[], object] | None = None,
-) -> dict[str, Any]:
-    """Make a study's runs and probes, or find them made, and write its tables and figure.
+) -> dict[str, dict[str, Any]]:
+    """Make the runs and probes of studies, or find them made, and write their tables and figures.
 
     Into ``out`` go ``runs`` and ``probes``, named by what they are of and shared by all studies
     there, and ``<study>`` with the endings json, parquet, md, tex, pdf and png. A piece of work
     that fails makes its points n/a, with the reason; the others go on.
 
     Args:
-        settings: what is studied.
+        studies: what is studied, each study once.
         out: the results' folder.
         jobs: runs and probes at a time; None for one a CUDA device, and one without.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -56,8 +65,8 @@ def run_study(
         on_wait: called once if another study has to end in ``out`` first.
 
     Returns:
-        The report in ``<study>.json``, with counts of what was computed and reused now, and
-        ``failed``, how many points a fault cost.
+        By study the report in ``<study>.json``, with counts of what was computed and reused now,
+        and ``failed``, how many points a fault cost. What two studies need counts in both.
 
     Raises:
         UsageError: if settings, stores or masks are wrong, or another study works in ``out``.
@@ -65,37 +74,47 @@ def run_study(
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("study starts its processes itself: give --jobs instead of torchrun")
+    if len({settings.study for settings in studies}) < len(studies):
+        raise UsageError("each study must be named once")
     on_cuda = pick_device(device).type == "cuda"
     devices = visible_devices() if on_cuda else ()
     wanted = jobs if jobs is not None else max(1, len(devices))
     if wanted < 1:
         raise UsageError(f"--jobs must be at least 1, got {wanted}")
-    plan = make_plan(settings, out=out, reuse=reuse)
+    plans = [make_plan(settings, out=out, reuse=reuse) for settings in studies]
     began = time.monotonic()
     with sole_study(out, on_wait=on_wait) as held:
-        schedule = Schedule(plan, on_points=on_points, workers=wanted)
+        schedule = Schedule(*plans, on_points=on_points, workers=wanted)
         do_all(schedule, jobs=wanted, device=device, devices=devices, inherit=held)
-        rows = make_rows(plan, schedule.outcomes)
-        grids = make_grids(rows, settings=settings)
-        files, text = _write(rows, grids, settings=settings, out=out)
-        outcomes = schedule.outcomes
-        report = {
-            "study": settings.study,
-            "points": len(rows),
-            "failed": sum(row["failed"] for row in rows),
-            "not_available": sum(row["reason"] is not None for row in rows),
-            "collapsed": sorted({row["title"] for row in rows if row["collapsed"]}),
-            "runs": counts([outcomes[key] for key in plan.fits]),
-            "probes": counts([outcomes[key] for key in plan.probes]),
-            "seconds": round(time.monotonic() - began, 3),
-            "tests": _tests(grids),
-            "failures": _failures(plan, outcomes),
-            "files": files,
-            "settings": settings.model_dump(mode="json"),
-            "tables": text,
-            "rows": rows,
+        return {
+            plan.settings.study: _report(plan, schedule.outcomes, out=out, began=began)
+            for plan in plans
         }
-        write_json(out / f"{settings.study}.json", report)
+
+
+def _report(plan: Plan, outcomes: dict[str, Outcome], *, out: Path, began: float) -> dict[str, Any]:
+    """Write a study's tables, figure and report, and return the report."""
+    settings = plan.settings
+    rows = make_rows(plan, outcomes)
+    grids = make_grids(rows, settings=settings)
+    files, text = _write(rows, grids, settings=settings, out=out)
+    report = {
+        "study": settings.study,
+        "points": len(rows),
+        "failed": sum(row["failed"] for row in rows),
+        "not_available": sum(row["reason"] is not None for row in rows),
+        "collapsed": sorted({row["title"] for row in rows if row["collapsed"]}),
+        "runs": counts([outcomes[key] for key in plan.fits]),
+        "probes": counts([outcomes[key] for key in plan.probes]),
+        "seconds": round(time.monotonic() - began, 3),
+        "tests": _tests(grids),
+        "failures": _failures(plan, outcomes),
+        "files": files,
+        "settings": settings.model_dump(mode="json"),
+        "tables": text,
+        "rows": rows,
+    }
+    write_json(out / f"{settings.study}.json", report)
     return report
 
 
@@ -129,7 +148,7 @@ def _failures(plan: Plan, outcomes: dict[str, Outcome]) -> list[dict[str, str]]:
     titles = {key: task.title for key, task in plan.fits.items()}
     titles |= {key: task.title for key, task in plan.probes.items()}
     return [
-        {"what": titles[key], "reason": str(outcome.reason)}
-        for key, outcome in outcomes.items()
-        if outcome.result is None
+        {"what": title, "reason": str(outcomes[key].reason)}
+        for key, title in titles.items()
+        if outcomes[key].result is None
     ]

@@ -88,6 +88,22 @@ def test_pretraining_beats_no_training_by_more_than_both_errors(
     assert margin > trained["accuracy_se"] + plain["accuracy_se"]
 
 
+def test_the_three_figures_are_drawn_of_points_that_are_all_there(
+    demo: tuple[Path, dict[str, Any]],
+) -> None:
+    # Five methods, seven subsets, and two methods at two shares; two numbers of shots each.
+    studies = demo[1]["studies"]
+    assert {name: study["points"] for name, study in studies.items()} == {
+        "baselines": 10,
+        "ablation": 14,
+        "data-efficiency": 8,
+    }
+    for study in studies.values():
+        assert study["failed"] == 0
+        for file in study["files"]:
+            assert Path(file).stat().st_size > 300
+
+
 def test_a_second_demo_reuses_everything_and_says_so(
     demo: tuple[Path, dict[str, Any]],
 ) -> None:
@@ -97,7 +113,7 @@ def test_a_second_demo_reuses_everything_and_says_so(
     assert again["version"] == first["version"]
     assert again["takes"] == {"computed": 0, "reused": 32}
     kept = {stage for stage, reused in again["reused"].items() if reused}
-    assert kept == {"synth", "run", "fit", "retrieve", "probe", "probe untrained"}
+    assert kept == {"synth", "run", "fit", "retrieve", "probe", "probe untrained", "studies"}
     assert again["retrieval"] == first["retrieval"]
     assert again["probe"] == first["probe"]
     for picture in again["pictures"]:

@@ -36,12 +36,15 @@ def test_the_whole_road_and_a_second_time(tmp_path: Path) -> None:
         assert Path(picture).stat().st_size > 1000
     listed = {p.name for p in (tmp_path / "out" / "figures").iterdir()}
     assert {"composition.png", "alignment.png", "triplet-1.png"} <= listed
+    for study in first["studies"].values():
+        assert study["failed"] == 0
+        assert {Path(file).suffix for file in study["files"]} >= {".png", ".pdf", ".md"}
     # Neither Prefect nor the VRS library speaks on the terminal.
     assert "prefect" not in progress.lower()
     assert "[INFO]" not in progress
 
     table, _ = run(tmp_path / "out")
-    for stage in ("synth", "run", "fit", "retrieve", "probe", "probe untrained"):
+    for stage in ("synth", "run", "fit", "retrieve", "probe", "probe untrained", "studies"):
         line = next(x for x in table.splitlines() if x.startswith(f"seconds: {stage} "))
         assert line.endswith("(reused)")
     assert f"store version                  {first['version']}" in table

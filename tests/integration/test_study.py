@@ -26,7 +26,15 @@ def command(store: str, out: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "primus_train.cli", "study", "data-efficiency"),
         *("--store", store, "--out", str(out), "--shots", "10", "--jobs", "2", "--device", "cpu"),
-        *("--set", "epochs=4", "--set", "objective.bank_size=256", "--json"),
+        *(
+            "--set",
+            "epochs=2",
+            "--set",
+            "data.batch_size=32",
+            "--set",
+            "objective.bank_size=256",
+            "--json",
+        ),
     ]
 
 

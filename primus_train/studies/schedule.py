@@ -62,9 +62,9 @@ class Schedule:
         self.fits: dict[str, FitTask] = {}
         self.probes: dict[str, ProbeTask] = {}
         for plan in plans:
-            # As the first study that wants it calls it.
-            self.fits = plan.fits | self.fits
-            self.probes = plan.probes | self.probes
+            # In the studies' order, and called as the first study calls it.
+            self.fits |= {key: task for key, task in plan.fits.items() if key not in self.fits}
+            self.probes |= {k: task for k, task in plan.probes.items() if k not in self.probes}
         self.outcomes: dict[str, Outcome] = {}
         self._tell = on_points
         self._workers = workers

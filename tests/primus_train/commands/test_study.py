@@ -37,14 +37,24 @@ def test_what_fails_is_told_and_the_rest_is_made(
     assert (report["points"], report["failed"], report["not_available"]) == (5, 2, 2)
     text = (out / "baselines.md").read_text()
     assert "- PRIMUS, toy, 1 shots (failed): its run failed: objective learns" in text
-    # Once more, in words: what was made is there, what failed is tried again.
+    # Once more, in words and beside another study: what was made is there, what failed is tried
+    # again.
+    words.insert(2, "ablation")
     assert main([*words, "--names", "Toys"]) == 1
     said = capsys.readouterr()
     assert "## Toys\n" in said.out
     assert "runs: 0 computed, 2 reused, 2 failed" in said.out
     assert "failed: IMU2CLIP: objective learns from video and text" in said.out
     assert str(out / "baselines.pdf") in said.out
-    assert "baselines: 5/5 points" in said.err
+    assert str(out / "ablation.pdf") in said.out
+    assert "runs: 2 computed, 1 reused, 4 failed" in said.out
+    assert "baselines, ablation: 9/9 points" in said.err
+
+    assert main([*words, "--json"]) == 1
+    both = json.loads(capsys.readouterr().out)
+    assert both["failed"] == 2 + 4
+    assert list(both["studies"]) == ["baselines", "ablation"]
+    assert both["studies"]["baselines"]["rows"] == report["rows"]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,7 @@ def test_what_fails_is_told_and_the_rest_is_made(
         (["data-efficiency", "--shares", "a"], "must be numbers, got 'a'"),
         (["data-efficiency"], "shares 0.1, 0.25 must have a mask of video and text, found none"),
         (["data-efficiency", "--shares", "0.5,1"], "allhidden and half fit: name one"),
+        (["ablation", "ablation"], "each study must be named once"),
         (["everything"], "invalid choice: 'everything'"),
     ],
 )

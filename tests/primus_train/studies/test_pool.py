@@ -61,7 +61,7 @@ def test_a_worker_that_dies_costs_its_own_piece_of_work(
 ) -> None:
     stand_in(tmp_path / "w", f"#!/bin/sh\nread order\n{death}\n", monkeypatch)
     pool.do_all(schedule, jobs=2, device="auto", devices=(), inherit=())
-    reasons = {schedule.outcomes[key].reason for key in schedule.plan.fits}
+    reasons = {schedule.outcomes[key].reason for key in schedule.fits}
     assert reasons == {f"worker must answer, it ended by {how}: run the study again"}
     # Each was begun anew for the next.
     assert len(schedule.outcomes) == 10

@@ -40,6 +40,29 @@ def test_a_runs_probes_come_before_the_next_run(plan: Plan) -> None:
     assert "PRIMUS: half" in told[0][2]
 
 
+def test_what_two_studies_need_is_done_once(
+    plan: Plan, toy_store: Path, cheap: Callable[..., StudySettings]
+) -> None:
+    other = make_plan(cheap("ablation", toy_store), out=Path("out"))
+    shared = set(plan.fits) & set(other.fits)
+    assert {plan.fits[key].title for key in shared} == {"PRIMUS", "IMU2CLIP", "SimCLR"}
+    done: list[str] = []
+
+    def runner(order: dict[str, Any], *, note: Note) -> dict[str, Any]:
+        done.append(order["out"])
+        return {"result": {"reused": False}}
+
+    schedule = Schedule(plan, other)
+    serve(schedule, runner)
+    assert set(schedule.fits) == {*plan.fits, *other.fits}
+    assert set(schedule.outcomes) == {*plan.fits, *other.fits, *plan.probes, *other.probes}
+    # Four runs of one, seven of the other; their probes too are the same three times.
+    assert len(done) == len(set(done)) == len(schedule.outcomes)
+    assert len(schedule.fits) == 4 + 7 - 3
+    assert list(schedule.fits)[:4] == list(plan.fits)
+    assert {schedule.fits[key].title for key in shared} == {"PRIMUS", "IMU2CLIP", "SimCLR"}
+
+
 def test_a_fault_costs_the_points_of_its_own_run_alone(plan: Plan) -> None:
     failing = next(iter(plan.fits))
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
+from primus_train.commands.evaluating import evaluating
 from primus_train.commands.options import (
     RAW,
     Subparsers,
@@ -11,7 +12,6 @@ from primus_train.commands.options import (
     add_reading,
     add_reporting,
     int_list,
-    say_store,
     str_list,
 )
 from schemas.errors import UsageError
@@ -77,11 +77,9 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
 
     from primus_train.checkpoint import find_checkpoint
     from primus_train.probes.fewshot import ProbeConfig
-    from primus_train.progress import Progress
     from primus_train.prompts import file_prompts
     from primus_train.reports import report_probe
     from primus_train.representation import read_pretrained
-    from primus_train.runs import pick_device
 
     names = (
         "protocol",
@@ -104,22 +102,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     prompts = None
     if args.prompts is not None:
         prompts = file_prompts(read_pretrained(find_checkpoint(args.checkpoint)), args.prompts)
-    with (
-        Progress("fetch", unit="megabyte") as fetched,
-        Progress("probe", unit="window") as windows,
-        Progress("probe", unit="trial") as trials,
-    ):
-        bars = {"window": windows, "trial": trials}
+    with evaluating(args, title="probe", units=("window", "trial")) as shared:
         return report_probe(
-            args.checkpoint,
-            store=args.store,
-            out=args.out,
-            config=config,
-            prompts=prompts,
-            untrained=args.untrained,
-            overwrite=args.overwrite,
-            device=pick_device(args.device),
-            on_progress=lambda unit, done, total: bars[unit].show(done, total=total),
-            on_open=say_store,
-            on_fetch=fetched.show_bytes,
+            args.checkpoint, config=config, prompts=prompts, untrained=args.untrained, **shared
         )

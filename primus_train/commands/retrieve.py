@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, Final
 
+from primus_train.commands.evaluating import evaluating
 from primus_train.commands.options import (
     RAW,
     Subparsers,
@@ -11,7 +12,6 @@ from primus_train.commands.options import (
     add_reading,
     add_reporting,
     check_splits,
-    say_store,
     str_list,
 )
 
@@ -43,23 +43,8 @@ def add(commands: Subparsers) -> None:
 
 
 def _run(args: argparse.Namespace) -> dict[str, Any]:
-    from primus_train.progress import Progress
     from primus_train.reports import report_retrieval
-    from primus_train.runs import pick_device
 
     check_splits(args.splits)
-    with (
-        Progress("fetch", unit="megabyte") as fetched,
-        Progress("retrieve", unit="window") as progress,
-    ):
-        return report_retrieval(
-            args.checkpoint,
-            store=args.store,
-            splits=args.splits,
-            out=args.out,
-            overwrite=args.overwrite,
-            device=pick_device(args.device),
-            on_progress=lambda _, done, total: progress.show(done, total=total),
-            on_open=say_store,
-            on_fetch=fetched.show_bytes,
-        )
+    with evaluating(args, title="retrieve") as shared:
+        return report_retrieval(args.checkpoint, splits=args.splits, **shared)

@@ -49,12 +49,12 @@ test-long: lint
 $(TRAIN)/.ready: pyproject.toml constraints.txt Makefile
 	@echo "setting up $(TRAIN) (the trainer alone, once)"
 	@test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
-	@$(TRAIN)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch==2.13.0 -e ".[train,s3]" pytest "moto[server]"
+	@$(TRAIN)/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt torch==2.13.0 -e ".[train,s3]" pytest pytest-xdist "moto[server]"
 	@touch $@
 
 train-env: $(TRAIN)/.ready
 	$(TRAIN)/bin/python -c "import importlib.util as u; assert not [m for m in ('prefect', 'decord', 'transformers') if u.find_spec(m)]"
-	$(TRAIN)/bin/python -m pytest -q -m "not long and not network" tests/schemas tests/primus_train
+	OMP_NUM_THREADS=1 $(TRAIN)/bin/python -m pytest -q -n $(TEST_JOBS) --dist loadfile -m "not long and not network" tests/schemas tests/primus_train
 
 bench: $(VENV)/.ready
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from primus_train.objectives.multitask import TASKS
 from primus_train.studies.grids import make_grids, metric_words, percent
@@ -38,7 +39,6 @@ def test_the_metric_asked_for_is_shown(row: Row, cheap: Cheap) -> None:
 
 
 def test_shares_are_columns_and_the_ends_are_compared(row: Row, cheap: Cheap) -> None:
-    stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(0)
     trials = {
         (method, share): rng.normal(0.6, 0.05, size=5).tolist()

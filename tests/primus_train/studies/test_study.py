@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from primus_train.checkpoint import find_checkpoint
 from primus_train.files import file_sha256
@@ -120,7 +121,6 @@ def test_shares_are_trained_under_their_masks(
         ("imu2clip", 1.0, None),
     ]
     assert len({row["checkpoint_sha256"] for row in report["rows"]}) == 4
-    stats = pytest.importorskip("scipy.stats")
     trials = {(r["method"], r["share"]): r["accuracies"] for r in report["rows"]}
     (test,) = report["tests"]
     assert (test["compared"], test["n"]) == ("PRIMUS at 50 % against IMU2CLIP at 100 %", (3, 3))

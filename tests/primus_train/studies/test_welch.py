@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from primus_train.studies.welch import welch_test
 
 
 @pytest.mark.parametrize("sizes", [(5, 5), (2, 2), (3, 20)])
 def test_against_scipy(sizes: tuple[int, int]) -> None:
-    stats = pytest.importorskip("scipy.stats")
     rng = np.random.default_rng(sum(sizes))
     for shift in (0.0, 0.1, 5.0):
         first = rng.normal(0.5, 0.01, size=sizes[0])

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
+from primus_train.cores import usable_cores
 from schemas.errors import StoreDamagedError
 from schemas.store import ARRAYS
 
@@ -202,9 +203,8 @@ def _fill(file: Any, block: memoryview, *, path: Path) -> None:  # noqa: ANN401 
 def _for_all(
     raw: RawChunks, *, into: npt.NDArray[Any] | None, digests: Mapping[str, str] | None
 ) -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     # At least two: while one file's bytes are looked at, another's are on their way.
-    threads = max(1, min(raw.count, max(2, cores or 1), _MOST_THREADS))
+    threads = max(1, min(raw.count, max(2, usable_cores()), _MOST_THREADS))
     with ThreadPoolExecutor(threads, thread_name_prefix="chunks") as pool:
         jobs = [
             pool.submit(_read_chunk, raw, chunk, into=into, digests=digests)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from primus_train.cores import usable_cores
 from primus_train.studies.schedule import Schedule, serve
 from primus_train.studies.work import Note, attempt
 from schemas.errors import StorageError
@@ -142,5 +143,9 @@ def _environment(number: int, jobs: int, devices: Sequence[str]) -> dict[str, st
     environment = dict(os.environ)
     if devices:
         environment[_DEVICES] = devices[number % len(devices)]
-    environment.setdefault(_THREADS, str(max(1, (os.cpu_count() or 1) // jobs)))
+    share = max(1, usable_cores() // jobs)
+    # Also where the environment says more: what is meant for one process lets several wait for one
+    # another, three times as long.
+    asked = environment.get(_THREADS, "")
+    environment[_THREADS] = str(min(share, int(asked) or share) if asked.isdecimal() else share)
     return environment

@@ -67,6 +67,26 @@ def test_a_worker_that_dies_costs_its_own_piece_of_work(
     assert len(schedule.outcomes) == 10
 
 
+@pytest.mark.parametrize(
+    ("asked", "expected"), [(None, "2"), ("8", "2"), ("1", "1"), ("", "2"), ("4,2", "2")]
+)
+def test_workers_share_the_cores_and_take_no_more(
+    schedule: Schedule,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str | None,
+    expected: str,
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(5)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if asked is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    log = tmp_path / "threads"
+    stand_in(tmp_path / "w", f'#!/bin/sh\necho "$OMP_NUM_THREADS" >> {log}\nexit 1\n', monkeypatch)
+    pool.do_all(schedule, jobs=2, device="auto", devices=(), inherit=())
+    assert set(log.read_text().split()) == {expected}
+
+
 def test_workers_that_cannot_start_are_told_of(
     schedule: Schedule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

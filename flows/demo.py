@@ -32,7 +32,7 @@ _SHOTS = "1,5,10,20"
 _TRIALS = 10
 # The paper's rate is for a quarter of a million segments; a few hundred need a higher one.
 FIT_SETTINGS = ("epochs=20", "optim.learning_rate=0.001")
-# Nine encoders in under a minute: one epoch each, of small batches, so that there are some steps.
+# Ten encoders in under a minute: one epoch each, of small batches, so that there are some steps.
 _STUDY_SETTINGS = ("epochs=1", "data.batch_size=16", "optim.learning_rate=0.001")
 _STUDY_TRIALS = 3
 _SHARE = 0.25
